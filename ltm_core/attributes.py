@@ -1,0 +1,58 @@
+"""What can be said of a person: the table `attributes.toml`, read once."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """One row of the table; its columns are explained at the head of the file."""
+
+    name: str
+    many: bool = False
+    says: str = ""
+    type: str = "fact"
+    category: str | None = None
+    importance: float = 0.5
+    profile: bool = False
+    words: tuple[str, ...] = ()
+
+    def sentence(self, value: Any, item: str | None, about: str = "user") -> str:
+        """The fact as a sentence.
+
+        >>> attribute("location").sentence("Oslo", None, about="sister")
+        "User's sister lives in Oslo."
+        """
+        who = "User" if about == "user" else f"User's {about.replace('_', ' ')}"
+        if not self.says:
+            return f"{who}, {self.name.replace('_', ' ')}{f' ({item})' if item else ''}: {_plain(value)}."
+        return f"{who} {self.says.format(value=_plain(value), item=item or _plain(value))}."
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_plain(inner)}" for name, inner in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_plain, value))
+    return str(value)
+
+
+@cache
+def attributes() -> Mapping[str, Attribute]:
+    """All attributes by name."""
+    table = tomllib.loads((files(__package__) / "attributes.toml").read_text(encoding="utf-8"))
+    return {
+        name: Attribute(name, **{key: tuple(cell) if isinstance(cell, list) else cell for key, cell in row.items()})
+        for name, row in table.items()
+    }
+
+
+def attribute(name: str) -> Attribute:
+    """The attribute called `name`; one that is not in the table has a single value and no special words."""
+    return attributes().get(name) or Attribute(name)

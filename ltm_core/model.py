@@ -1,0 +1,322 @@
+"""The nouns: messages, facts, what reconciling did, and what recall found. Frozen pydantic models."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from .errors import InvalidInput
+from .scope import DEFAULT_TENANT, MemoryScope, Scope, digest
+
+Operation = Literal["ADD", "UPDATE", "DELETE", "NOOP"]
+
+
+def valid_text(text: str) -> str:
+    """`text` with halves of surrogate pairs joined or replaced, so that every database can hold it."""
+    if text.isascii():
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def valid_json(value: Any) -> Any:
+    """A deep copy of `value` as JSON data, or `InvalidInput` where JSON cannot hold it without change."""
+    if isinstance(value, str):
+        return valid_text(value)
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise InvalidInput(f"JSON has no {value}. Store None or a text instead.")
+        return value
+    if isinstance(value, list | tuple):
+        return [valid_json(item) for item in value]
+    if isinstance(value, Mapping):
+        return {_valid_key(key): valid_json(item) for key, item in value.items()}
+    if isinstance(value, BaseModel):
+        return valid_json(value.model_dump(mode="json"))
+    raise InvalidInput(f"A {type(value).__name__} is not JSON data. Convert it first, for example to a str or a dict.")
+
+
+def _valid_key(key: object) -> str:
+    if not isinstance(key, str):
+        raise InvalidInput(f"JSON objects have text keys, not {type(key).__name__}. Convert the key with str().")
+    return valid_text(key)
+
+
+def in_utc(time: datetime) -> datetime:
+    """The same instant in UTC; a naive time is taken for UTC."""
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+
+
+Text = Annotated[str, AfterValidator(valid_text)]
+Json = Annotated[Any, BeforeValidator(valid_json)]
+Time = Annotated[datetime, AfterValidator(in_utc)]
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class Model(BaseModel):
+    """Base of all nouns: frozen, and strict about names that it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Scored(Model):
+    """Something that recall can rank.
+
+    Attributes:
+        score: How well it fits the query, higher is better; None outside of a recall. Comparable within one recall.
+        parts: What each signal added to the score.
+    """
+
+    score: float | None = Field(default=None, exclude=True, repr=False)
+    parts: dict[str, float] = Field(default_factory=dict, exclude=True, repr=False)
+
+
+class Message(Scored):
+    """One message of a conversation.
+
+    Attributes:
+        content: Text, or a list of parts as chat APIs know them (`{"type": "text", "text": …}`, images, …).
+        name: Who spoke, where a role holds several people.
+    """
+
+    role: Text = "user"
+    content: Text | list[Json] | None = None
+    name: Text | None = None
+    created_at: Time | None = None
+    metadata: Annotated[dict[str, Any], BeforeValidator(valid_json)] = Field(default_factory=dict)
+    tool_calls: list[Json] = Field(default_factory=list)
+    tool_call_id: str | None = None
+    id: Text | None = None
+    session_id: str | None = None
+    turn_id: str | None = None
+
+    @property
+    def text(self) -> str:
+        """The words of the message: the content, or its text parts joined by new lines."""
+        if isinstance(self.content, str):
+            return self.content
+        return "\n".join(filter(None, map(_part_text, self.content or ())))
+
+    @property
+    def digest(self) -> str:
+        """What makes two messages the same words of the same speaker."""
+        calls = json.dumps(self.tool_calls, sort_keys=True) if self.tool_calls else ""
+        body = self.content if isinstance(self.content, str) else json.dumps(self.content, sort_keys=True)
+        return digest(self.role, self.name or "", body, calls, self.tool_call_id or "")
+
+
+def _part_text(part: Any) -> str:
+    if isinstance(part, str):
+        return part
+    text = part.get("text") if isinstance(part, dict) else None
+    return text if isinstance(text, str) else ""
+
+
+class Fact(Scored):
+    """One thing that is remembered.
+
+    Attributes:
+        key: `[about/]attribute[#item]`, unique within scope and namespace; or any name you choose.
+        value: JSON data.
+        text: The fact as a readable sentence.
+        about: Whom or what the fact is about; `user` is the person who owns the memory.
+        importance: 0 to 1, weighs in recall.
+        confidence: 0 to 1, how sure we are.
+        sources: Ids of the messages that it came from.
+        version: Counts the changes, from 1.
+        valid_from, valid_to: When it was true in the world; `created_at` and `updated_at` say when it was stored.
+    """
+
+    id: str
+    key: Text
+    value: Json
+    text: Text = ""
+    scope: MemoryScope = MemoryScope.USER
+    scope_id: str = ""
+    tenant: str = DEFAULT_TENANT
+    namespace: str = ""
+    about: Text = "user"
+    attribute: Text = ""
+    item: Text | None = None
+    tags: list[Text] = Field(default_factory=list)
+    metadata: Annotated[dict[str, Any], BeforeValidator(valid_json)] = Field(default_factory=dict)
+    schema_type: str | None = None
+    memory_type: str = "fact"
+    category: str | None = None
+    importance: Share = 0.5
+    confidence: Share = 1.0
+    pinned: bool = False
+    source_type: str = "manual"
+    source_id: str | None = None
+    sources: list[str] = Field(default_factory=list)
+    created_by: str = "user"
+    reason: Text = ""
+    job_id: str | None = None
+    version: int = 1
+    created_at: Time
+    updated_at: Time
+    valid_from: Time | None = None
+    valid_to: Time | None = None
+    expires_at: Time | None = None
+    deleted_at: Time | None = None
+    archived_at: Time | None = None
+
+    @property
+    def owner(self) -> Scope:
+        """The scope that the fact lives in."""
+        return Scope(self.scope, self.scope_id, self.tenant)
+
+    def is_current(self, now: datetime) -> bool:
+        """Whether the fact is neither deleted, archived, expired nor closed at `now`."""
+        ends = (self.deleted_at, self.archived_at, self.expires_at, self.valid_to)
+        return all(end is None or end > now for end in ends)
+
+
+class Candidate(Model):
+    """What an extractor found in a conversation: a fact that is not yet reconciled with what is known.
+
+    Attributes:
+        attribute: What is said, one of the words in `attributes.toml` where one fits.
+        item: Which one, for attributes that a person has several of (`pet#rex`, `opinion#hiking`).
+        retract: The speaker takes the fact back: nothing replaces it.
+        replaces: Id of a stored fact that this one corrects, where the extractor was shown it.
+        sources: Ids of the messages that say so.
+    """
+
+    about: Text = "user"
+    attribute: Text
+    item: Text | None = None
+    value: Json
+    text: Text = ""
+    retract: bool = False
+    replaces: str | None = None
+    reason: Text = ""
+    memory_type: str | None = None
+    category: str | None = None
+    tags: list[Text] = Field(default_factory=list)
+    importance: Share | None = None
+    confidence: Share = 0.8
+    valid_from: Time | None = None
+    valid_to: Time | None = None
+    expires_at: Time | None = None
+    sources: list[str] = Field(default_factory=list)
+    created_by: str = "extractor"
+
+    @property
+    def key(self) -> str:
+        """The key under which the fact will be stored."""
+        return fact_key(self.attribute, self.item, self.about)
+
+
+def fact_key(attribute: str, item: str | None = None, about: str = "user") -> str:
+    """`[about/]attribute[#item]`, in one normal form.
+
+    >>> fact_key("home", about="sister"), fact_key("pet", "Rex")
+    ('sister/home', 'pet#rex')
+    """
+    head = "" if about == "user" else f"{slug(about)}/"
+    tail = f"#{slug(item)}" if item else ""
+    return f"{head}{slug(attribute)}{tail}"
+
+
+def slug(text: str) -> str:
+    """`text` in the normal form of a key: lower case, words joined by `_`, nothing that separates parts of a key."""
+    cleaned = "".join(" " if char in "/#" else char for char in text.casefold())
+    return "_".join(cleaned.split())
+
+
+def split_key(key: str) -> tuple[str, str, str | None]:
+    """About, attribute and item of a key. A key of your own choosing is an attribute as it stands."""
+    head, _, item = key.partition("#")
+    about, slash, attribute = head.rpartition("/")
+    return (about if slash and about else "user", attribute, item or None)
+
+
+class FactUpdate(Model):
+    """What reconciling did with one fact.
+
+    Attributes:
+        fact: The fact as it is now (after a DELETE: as it was closed); None where nothing was stored.
+        previous: The fact as it was before, if there was one.
+        reason: Why, in a sentence; never empty.
+    """
+
+    operation: Operation
+    fact: Fact | None
+    reason: str = Field(min_length=1)
+    previous: Fact | None = None
+
+
+class LeftOut(Model):
+    """Something that was found but not handed over, and why."""
+
+    text: str
+    why: str
+    score: float | None = None
+
+
+class Recalled(Model):
+    """The answer of recall: what matters for a query, ranked, and ready to paste.
+
+    Attributes:
+        facts: Ranked facts, best first, each with `score` and `parts`.
+        messages: Ranked messages, where they were asked for.
+        pending: What was told but is not learned yet, newest last.
+        stable_text: What does not depend on the query (profile and pinned facts); the same bytes until they change.
+        late_text: What was ranked for this query.
+        tokens: Size of `text`, estimated unless a tokenizer was given.
+        left_out: What was found and did not fit, with the reason.
+    """
+
+    id: str
+    query: str = ""
+    facts: list[Fact] = Field(default_factory=list)
+    messages: list[Message] = Field(default_factory=list)
+    pending: list[Message] = Field(default_factory=list)
+    stable_text: str = ""
+    late_text: str = ""
+    tokens: int = 0
+    left_out: list[LeftOut] = Field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        """All that belongs into a prompt, the stable part first; empty where nothing is known."""
+        return self.stable_text + self.late_text
+
+    def __bool__(self) -> bool:
+        """Whether anything was found."""
+        return bool(self.facts or self.messages or self.pending)
+
+    def explain(self) -> str:
+        """One line per item with every part of its score, then what was left out and why."""
+        items: list[tuple[Scored, str]] = [(fact, fact.text or fact.key) for fact in self.facts]
+        items += [(message, message.text) for message in self.messages]
+        lines = [_explain(item, text) for item, text in items]
+        lines += [f"  left out ({left.why}): {left.text}" for left in self.left_out]
+        return "\n".join(lines) or "Nothing was found."
+
+
+def _explain(item: Scored, text: str) -> str:
+    parts = " ".join(f"{name}={value:+.3f}" for name, value in sorted(item.parts.items()))
+    return f"{item.score or 0.0:7.3f}  {text}  [{parts}]"
+
+
+class JobInfo(Model):
+    """One turn that was, is or will be learned."""
+
+    id: str
+    subject: str
+    session_id: str | None = None
+    status: Literal["waiting", "done", "dead"]
+    attempts: int = 0
+    messages: list[Message] = Field(default_factory=list)
+    created_at: Time
+    run_at: Time | None = None
+    error: str | None = None
+    updates: list[dict[str, Any]] = Field(default_factory=list)

@@ -1,0 +1,147 @@
+"""What may be replaced: plain callables, each given one context value that can grow.
+
+Any of them may be passed to `Memory(…)` by keyword. They may be async where the type says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from .model import Candidate, Fact, FactUpdate, LeftOut, Message
+from .scope import Identity
+
+ALL_OPERATIONS = frozenset({"ADD", "UPDATE", "DELETE"})
+
+Clock = Callable[[], datetime]
+Redact = Callable[[str], str]
+CountTokens = Callable[[str], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Extracting:
+    """What an extractor is given.
+
+    Attributes:
+        messages: The new messages, oldest first, each with an id.
+        earlier: Some messages before them, for context only: nothing is to be extracted from them.
+        known: Stored facts that may be meant, for `Candidate.replaces`.
+        allow: Which of ADD, UPDATE and DELETE are wanted.
+        instructions: What to capture, in the words of the developer.
+    """
+
+    messages: Sequence[Message]
+    identity: Identity
+    now: datetime
+    earlier: Sequence[Message] = ()
+    known: Sequence[Fact] = ()
+    allow: frozenset[str] = ALL_OPERATIONS
+    instructions: str = ""
+
+
+class Extract(Protocol):
+    """Reads facts out of a conversation. Raises `ExtractionError` where it could not: never an empty list then."""
+
+    def __call__(self, given: Extracting, /) -> Sequence[Candidate] | Awaitable[Sequence[Candidate]]:
+        """The candidates, in the order in which they were said."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciling:
+    """What reconciling is given.
+
+    Attributes:
+        candidates: What was said, in order.
+        current: Stored facts of the same subject and attributes, deleted ones included.
+        fact: Makes a new fact of a candidate, in the scope that is learned into.
+    """
+
+    candidates: Sequence[Candidate]
+    current: Sequence[Fact]
+    fact: Callable[[Candidate], Fact]
+    now: datetime
+    allow: frozenset[str] = ALL_OPERATIONS
+
+
+Reconcile = Callable[[Reconciling], Sequence[FactUpdate]]
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One candidate for recall, as ranking sees it.
+
+    Attributes:
+        terms: Analysed words, the attribute's own words included.
+        layer: 0 for the most specific scope of the identity.
+    """
+
+    content: Fact | Message
+    terms: Sequence[str]
+    at: datetime
+    layer: int = 0
+    importance: float = 0.5
+    confidence: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """What ranking is given.
+
+    Attributes:
+        terms: Analysed words of the query.
+        total: How many items the scopes hold in all, for the weight of a rare word.
+    """
+
+    query: str
+    terms: Sequence[str]
+    items: Sequence[Item]
+    total: int
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """An item with its score (higher is better), its relevance to the query (0 to 1) and what each signal added."""
+
+    item: Item
+    score: float
+    relevance: float
+    parts: Mapping[str, float] = field(default_factory=dict)
+
+
+Rank = Callable[[Ranking], Sequence[Ranked]]
+Strategy = Callable[[Ranking], Sequence[Ranked]]
+
+
+@dataclass(frozen=True, slots=True)
+class Rendering:
+    """What rendering is given: facts of the stable block, then what was ranked for this query."""
+
+    stable: Sequence[Fact]
+    facts: Sequence[Fact]
+    messages: Sequence[Message]
+    pending: Sequence[Message]
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """Text for a prompt, in its two blocks."""
+
+    stable: str
+    late: str
+
+
+Render = Callable[[Rendering], Rendered]
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """What fits a budget, and what does not."""
+
+    stable: Sequence[Fact]
+    ranked: Sequence[Ranked]
+    left_out: Sequence[LeftOut]

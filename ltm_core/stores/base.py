@@ -1,0 +1,323 @@
+"""The seam: everything that the core asks of a database.
+
+A store keeps `Record`s and knows nothing of facts or sessions. `ltm_core.stores.memory.DictStore` is the specification
+of this file; `ltm_core.testing.StoreContract` proves any other store against it.
+
+Two planes. The data verbs (`apply`, `scan`, `count`, `purge`, `search_text`) carry a wall, the owners or the subject
+whose records may be touched, in every call. `due` and `subjects` serve workers and maintenance: they give ids, never
+content.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, Literal, Self
+
+from ..errors import InvalidInput, ScopeError
+from ..scope import Scope
+from .kinds import FIXED, KINDS, Kind
+
+Operator = Literal["eq", "ne", "in", "gt", "gte", "lt", "lte", "contains", "under", "exists"]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One row of any kind: what a store keeps.
+
+    Attributes:
+        scope: The owner, a wall that no query crosses.
+        subject: The person (or session) that the record is about: unit of lease and of erasure.
+        version: Counts the writes, from 1. `Put.expect` compares it.
+        fields: Content by name. Names that `KINDS` lists are typed and indexed, all others ride as JSON.
+        terms: Analysed words that a text index must find (see `ltm_core.words`).
+    """
+
+    kind: str
+    id: str
+    scope: Scope
+    subject: Scope
+    version: int = 1
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    terms: tuple[str, ...] = ()
+
+    def get(self, path: str | tuple[str, ...]) -> Any:
+        """The value under a field name, or under a path into a JSON field; None where there is none."""
+        head, *rest = (path,) if isinstance(path, str) else path
+        value: Any = self._fixed(head) if head in FIXED else self.fields.get(head)
+        for step in rest:
+            value = value.get(step) if isinstance(value, Mapping) else None
+        return value
+
+    def _fixed(self, name: str) -> Any:
+        return {
+            "id": self.id,
+            "owner": self.scope.token,
+            "subject": self.subject.token,
+            "subject_name": self.subject.name,
+            "tenant": self.scope.tenant,
+            "scope": self.scope.level.value,
+            "scope_id": self.scope.id,
+            "version": self.version,
+        }[name]
+
+
+@dataclass(frozen=True, slots=True)
+class Compare:
+    """A test of one field, or of one path into a JSON field.
+
+    A missing value equals None and nothing else; it is unequal to every value and never greater or less. Values of
+    different types (a number and a text, a bool and a number) are unequal and not ordered. `contains` asks for an
+    element of a JSON list, `under` for a `/`-separated prefix by whole segments, `exists` (value True or False) for
+    any value but None, `in` for one of a list of values.
+    """
+
+    path: str | tuple[str, ...]
+    operator: Operator
+    value: Any
+
+    def admits(self, record: Record) -> bool:
+        """Whether `record` passes."""
+        return _OPERATORS[self.operator](record.get(self.path), self.value)
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class All:
+    """Every one of the conditions; none at all admits everything."""
+
+    conditions: tuple[Condition, ...]
+
+    def __init__(self, *conditions: Condition) -> None:
+        object.__setattr__(self, "conditions", conditions)
+
+    def admits(self, record: Record) -> bool:
+        """Whether `record` passes."""
+        return all(condition.admits(record) for condition in self.conditions)
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class AnyOf:
+    """At least one of the conditions; none at all admits nothing."""
+
+    conditions: tuple[Condition, ...]
+
+    def __init__(self, *conditions: Condition) -> None:
+        object.__setattr__(self, "conditions", conditions)
+
+    def admits(self, record: Record) -> bool:
+        """Whether `record` passes."""
+        return any(condition.admits(record) for condition in self.conditions)
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    """The opposite of a condition."""
+
+    condition: Condition
+
+    def admits(self, record: Record) -> bool:
+        """Whether `record` passes."""
+        return not self.condition.admits(record)
+
+
+Condition = Compare | All | AnyOf | Not
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """The whole filter language. `admits` is its meaning, for every store.
+
+    Either `scopes` (records of these owners) or `subject` (all records about this person) must stand: there is no
+    query over everybody. Conditions cannot name the wall.
+    """
+
+    kind: str
+    scopes: tuple[Scope, ...] = ()
+    subject: Scope | None = None
+    test: Condition = field(default_factory=All)
+    ids: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise InvalidInput(f"There is no kind {self.kind!r}. Use one of {', '.join(KINDS)}.")
+        if not self.scopes and self.subject is None:
+            raise ScopeError("A query needs an owner. Pass scopes= or subject=.")
+        _check_wall(self.test)
+
+    def admits(self, record: Record) -> bool:
+        """Whether `record` is inside the wall and passes the test."""
+        return (
+            record.kind == self.kind
+            and (not self.scopes or record.scope in self.scopes)
+            and (self.subject is None or record.subject == self.subject)
+            and (self.ids is None or record.id in self.ids)
+            and self.test.admits(record)
+        )
+
+    def also(self, *conditions: Condition) -> Where:
+        """The same query, narrowed by `conditions`."""
+        return replace(self, test=All(self.test, *conditions)) if conditions else self
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Write a record whole. `expect` is the version that must be stored now: 0 for none, None for any."""
+
+    record: Record
+    expect: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Remove a record for good, if it is there. `expect` as in `Put`."""
+
+    kind: str
+    id: str
+    scope: Scope
+    expect: int | None = None
+
+
+Write = Put | Delete
+Order = Sequence[tuple[str, Literal["asc", "desc"]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A record that wants to be looked at: whose it is and when, never what it says."""
+
+    kind: str
+    id: str
+    subject: Scope
+    at: datetime
+
+
+class Store(ABC):
+    """A database, seen by the core. Subclasses write seven verbs and inherit the rest, correct and slow.
+
+    All calls come from one event loop. Opening twice and closing twice are harmless. A client that was handed in is
+    never closed.
+    """
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    @abstractmethod
+    async def open(self) -> None:
+        """Make ready: connect, create or migrate tables. Raises `StoreUnavailable` or `SchemaError`."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Give back what `open` took."""
+
+    @abstractmethod
+    async def apply(self, writes: Sequence[Write]) -> None:
+        """Do all of `writes` or none, durable on return.
+
+        Raises `ConflictError` where a stored version is not the expected one, or where an id is stored under another
+        owner.
+        """
+
+    @abstractmethod
+    async def scan(
+        self, where: Where, *, order: Order = (), limit: int | None = None, after: Sequence[Any] | None = None
+    ) -> list[Record]:
+        """The records that `where` admits, by `order` and then by id; None sorts first.
+
+        `after` is the place where the last page ended: the values of the order's fields and the id (`place`).
+        """
+
+    @abstractmethod
+    async def purge(self, where: Where) -> int:
+        """Remove for good what `where` admits; returns how many."""
+
+    @abstractmethod
+    async def due(self, kind: str, before: datetime, limit: int) -> list[Due]:
+        """Records whose due time is `before` or earlier, the earliest first, of all tenants: ids only."""
+
+    @abstractmethod
+    async def subjects(self, after: Scope | None = None, limit: int = 100) -> list[Scope]:
+        """Who has any record here, by token, from behind `after`."""
+
+    async def search_text(self, where: Where, terms: Sequence[str], limit: int) -> list[Record]:
+        """At most `limit` records that `where` admits and that share a term with `terms`.
+
+        These are candidates for ranking: their order says little, but where not all fit, those with more of the
+        terms come first.
+        """
+        wanted = set(terms)
+        found = [record for record in await self.scan(where) if wanted.intersection(record.terms)]
+        found.sort(key=lambda record: -len(wanted.intersection(record.terms)))
+        return found[:limit]
+
+    async def count(self, where: Where) -> int:
+        """How many records `where` admits."""
+        return len(await self.scan(where))
+
+
+def place(record: Record, order: Order) -> tuple[Any, ...]:
+    """Where `record` stands in `order`: the `after` of the next page."""
+    return (*(record.get(name) for name, _ in order), record.id)
+
+
+def kind_of(record: Record) -> Kind:
+    """The declaration of the record's kind."""
+    return KINDS[record.kind]
+
+
+_WALL = frozenset({"owner", "subject", "subject_name", "tenant", "scope", "scope_id"})
+
+
+def _check_wall(condition: Condition) -> None:
+    if isinstance(condition, Compare):
+        head = condition.path if isinstance(condition.path, str) else condition.path[0]
+        if head in _WALL:
+            raise ScopeError(f"A filter cannot name {head!r}. Pass user_id=, session_id=, agent_id= or scope= instead.")
+        if condition.operator not in _OPERATORS:
+            raise InvalidInput(f"Unknown operator {condition.operator!r}. Use one of {', '.join(_OPERATORS)}.")
+    elif isinstance(condition, Not):
+        _check_wall(condition.condition)
+    else:
+        for inner in condition.conditions:
+            _check_wall(inner)
+
+
+def _type(value: Any) -> type:
+    if isinstance(value, bool):
+        return bool
+    return float if isinstance(value, int | float) else type(value)
+
+
+def _equal(left: Any, right: Any) -> bool:
+    return _type(left) is _type(right) and bool(left == right)
+
+
+def _ordered(compare: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
+    def holds(left: Any, right: Any) -> bool:
+        orderable = _type(left) is _type(right) and isinstance(left, int | float | str | datetime)
+        return orderable and not isinstance(left, bool) and compare(left, right)
+
+    return holds
+
+
+def _under(left: Any, right: Any) -> bool:
+    return isinstance(left, str) and (not right or left == right or left.startswith(f"{right}/"))
+
+
+_OPERATORS: Mapping[str, Callable[[Any, Any], bool]] = {
+    "eq": _equal,
+    "ne": lambda left, right: not _equal(left, right),
+    "in": lambda left, right: any(_equal(left, value) for value in right),
+    "gt": _ordered(lambda left, right: left > right),
+    "gte": _ordered(lambda left, right: left >= right),
+    "lt": _ordered(lambda left, right: left < right),
+    "lte": _ordered(lambda left, right: left <= right),
+    "contains": lambda left, right: isinstance(left, list | tuple) and any(_equal(value, right) for value in left),
+    "under": _under,
+    "exists": lambda left, right: (left is not None) is bool(right),
+}

@@ -1,0 +1,65 @@
+"""Words as the memory knows them: split, folded, stemmed. The same on every database, since no database does it.
+
+`VERSION` is stored with what was analysed; it changes when the same text would give other terms.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from functools import lru_cache
+
+import snowballstemmer
+
+VERSION = 1
+
+_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
+# Scripts without spaces between words are cut into overlapping pairs of characters.
+_UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\uac00-\ud7af]+")
+
+# What questions and chatter are made of, and what carries no content: never a reason to recall something.
+STOP_WORDS = frozenset(
+    ["a", "about", "after", "again", "all", "also", "am", "an", "and", "any", "are", "as", "at", "be", "because", "been", "before", "being", "both", "but", "by", "can", "could", "did", "do", "does", "doing", "don", "done", "down", "during", "each", "few", "for", "from", "further", "get", "go", "had", "has", "have", "having", "he", "hello", "her", "here", "hers", "herself", "hey", "hi", "him", "himself", "his", "how", "i", "if", "in", "into", "is", "it", "its", "itself", "just", "know", "let", "like", "ll", "may", "me", "might", "more", "most", "much", "must", "my", "myself", "no", "nor", "not", "now", "of", "off", "ok", "okay", "on", "once", "only", "or", "other", "our", "ours", "out", "over", "own", "please", "re", "said", "same", "say", "she", "should", "so", "some", "such", "tell", "than", "thank", "thanks", "that", "the", "their", "theirs", "them", "then", "there", "these", "they", "this", "those", "through", "to", "too", "under", "until", "up", "us", "use", "user", "ve", "very", "was", "we", "well", "were", "what", "when", "where", "which", "while", "who", "whom", "why", "will", "with", "would", "yes", "you", "your", "yours", "yourself"]
+)
+
+
+@lru_cache(maxsize=65536)
+def _stem(word: str) -> str:
+    return str(_stemmer().stemWord(word))
+
+
+@lru_cache(maxsize=1)
+def _stemmer() -> snowballstemmer.english_stemmer.EnglishStemmer:
+    return snowballstemmer.stemmer("english")
+
+
+def words(text: str) -> list[str]:
+    """The words of `text`, folded (case, width, accents), not stemmed, stop words included."""
+    folded = unicodedata.normalize("NFKD", text.casefold())
+    plain = "".join(char for char in folded if not unicodedata.combining(char))
+    plain = unicodedata.normalize("NFC", plain)
+    found: list[str] = []
+    for word in _WORD.findall(plain):
+        found.extend(_cut(re.split(r"['’]", word)[0]))
+    return found
+
+
+def _cut(word: str) -> Iterable[str]:
+    if not word.isascii() and _UNSPACED.fullmatch(word) and len(word) > 1:
+        return [word[i : i + 2] for i in range(len(word) - 1)]
+    return [word]
+
+
+def terms(text: str) -> list[str]:
+    """The content words of `text`, stemmed, in order, repeats included.
+
+    >>> terms("Where do I live? I loved hiking in the Alps!")
+    ['live', 'love', 'hike', 'alp']
+    """
+    return [_stem(word) for word in words(text) if word not in STOP_WORDS]
+
+
+def stems(text: str) -> list[str]:
+    """All words of `text`, stemmed, stop words included: for comparing texts, not for finding them."""
+    return [_stem(word) for word in words(text)]
