@@ -1,1 +1,62 @@
-"""Long-term memory for AI agents."""
+"""Long-term memory for AI agents: what people tell is learned in the background and recalled before an answer.
+
+>>> from ltm_core import Memory
+>>> with Memory("memory://") as memory:
+...     ticket = memory.observe("My name is Sarah. I love hiking.", user_id="sarah")
+...     memory.flush()
+...     [fact.text for fact in memory.recall("What is her name?", user_id="sarah").facts][0]
+True
+'User is called Sarah.'
+"""
+
+from __future__ import annotations
+
+from .errors import (
+    ConfigurationError,
+    ConflictError,
+    ExtractionError,
+    InvalidInput,
+    LTMError,
+    MissingExtra,
+    NotFound,
+    SchemaError,
+    ScopeError,
+    StoreError,
+    StoreUnavailable,
+    UsageError,
+)
+from .facts import PersistentFacts
+from .memory import AsyncMemory
+from .model import Candidate, Fact, FactUpdate, JobInfo, LeftOut, Message, Recalled
+from .scope import Identity, MemoryScope, Scope
+from .sync import Memory
+from .ticket import Ticket
+
+__all__ = [
+    "AsyncMemory",
+    "Candidate",
+    "ConfigurationError",
+    "ConflictError",
+    "ExtractionError",
+    "Fact",
+    "FactUpdate",
+    "Identity",
+    "InvalidInput",
+    "JobInfo",
+    "LTMError",
+    "LeftOut",
+    "Memory",
+    "MemoryScope",
+    "Message",
+    "MissingExtra",
+    "NotFound",
+    "PersistentFacts",
+    "Recalled",
+    "SchemaError",
+    "Scope",
+    "ScopeError",
+    "StoreError",
+    "StoreUnavailable",
+    "Ticket",
+    "UsageError",
+]

@@ -47,10 +47,11 @@ def _plain(value: Any) -> str:
 def attributes() -> Mapping[str, Attribute]:
     """All attributes by name."""
     table = tomllib.loads((files(__package__) / "attributes.toml").read_text(encoding="utf-8"))
-    return {
-        name: Attribute(name, **{key: tuple(cell) if isinstance(cell, list) else cell for key, cell in row.items()})
-        for name, row in table.items()
-    }
+    return {name: _row(name, **row) for name, row in table.items()}
+
+
+def _row(name: str, *, words: list[str], **cells: Any) -> Attribute:
+    return Attribute(name, words=tuple(words), **cells)
 
 
 def attribute(name: str) -> Attribute:

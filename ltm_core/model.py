@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from .errors import InvalidInput
 from .scope import DEFAULT_TENANT, MemoryScope, Scope, digest
 
 Operation = Literal["ADD", "UPDATE", "DELETE", "NOOP"]
+
+
+Messages: TypeAlias = "str | Message | Mapping[str, Any] | Iterable[Message | Mapping[str, Any] | str]"
 
 
 def valid_text(text: str) -> str:
@@ -46,6 +49,13 @@ def _valid_key(key: object) -> str:
     if not isinstance(key, str):
         raise InvalidInput(f"JSON objects have text keys, not {type(key).__name__}. Convert the key with str().")
     return valid_text(key)
+
+
+def messages_of(given: Messages) -> list[Message]:
+    """A list of messages from one or several, in any form that `Message.of` knows."""
+    if isinstance(given, str | Message | Mapping):
+        return [Message.of(given)]
+    return [Message.of(message) for message in given]
 
 
 def in_utc(time: datetime) -> datetime:
@@ -96,6 +106,30 @@ class Message(Scored):
     session_id: str | None = None
     turn_id: str | None = None
 
+    @classmethod
+    def of(cls, given: Message | Mapping[str, Any] | str) -> Message:
+        """A message from what callers have: a text is what a user said, unknown keys of a dict go into `metadata`.
+
+        >>> Message.of({"role": "user", "content": "hi", "channel": "web"}).metadata
+        {'channel': 'web'}
+        """
+        if isinstance(given, Message):
+            return given
+        if isinstance(given, str):
+            return cls(content=given)
+        if not isinstance(given, Mapping):
+            raise InvalidInput(
+                f"A {type(given).__name__} is no message. Pass a Message, a str, or {{'role': …, 'content': …}}."
+            )
+        known = {name: value for name, value in given.items() if name in cls.model_fields and value is not None}
+        other = {name: value for name, value in given.items() if name not in cls.model_fields}
+        try:
+            return cls.model_validate({**known, "metadata": {**(known.get("metadata") or {}), **other}})
+        except ValidationError as error:
+            raise InvalidInput(
+                f"This message cannot be stored: {_first(error)}. Correct it and send it again."
+            ) from error
+
     @property
     def text(self) -> str:
         """The words of the message: the content, or its text parts joined by new lines."""
@@ -109,6 +143,11 @@ class Message(Scored):
         calls = json.dumps(self.tool_calls, sort_keys=True) if self.tool_calls else ""
         body = self.content if isinstance(self.content, str) else json.dumps(self.content, sort_keys=True)
         return digest(self.role, self.name or "", body, calls, self.tool_call_id or "")
+
+
+def _first(error: ValidationError) -> str:
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
 
 
 def _part_text(part: Any) -> str:
@@ -184,6 +223,7 @@ class Candidate(Model):
     Attributes:
         attribute: What is said, one of the words in `attributes.toml` where one fits.
         item: Which one, for attributes that a person has several of (`pet#rex`, `opinion#hiking`).
+        key: Made of the three above unless you name your own.
         retract: The speaker takes the fact back: nothing replaces it.
         replaces: Id of a stored fact that this one corrects, where the extractor was shown it.
         sources: Ids of the messages that say so.
@@ -192,8 +232,11 @@ class Candidate(Model):
     about: Text = "user"
     attribute: Text
     item: Text | None = None
+    key: Text = ""
     value: Json
     text: Text = ""
+    metadata: Annotated[dict[str, Any], BeforeValidator(valid_json)] = Field(default_factory=dict)
+    schema_type: str | None = None
     retract: bool = False
     replaces: str | None = None
     reason: Text = ""
@@ -208,10 +251,11 @@ class Candidate(Model):
     sources: list[str] = Field(default_factory=list)
     created_by: str = "extractor"
 
-    @property
-    def key(self) -> str:
-        """The key under which the fact will be stored."""
-        return fact_key(self.attribute, self.item, self.about)
+    @model_validator(mode="after")
+    def _name(self) -> Candidate:
+        if not self.key:
+            object.__setattr__(self, "key", fact_key(self.attribute, self.item, self.about))
+        return self
 
 
 def fact_key(attribute: str, item: str | None = None, about: str = "user") -> str:

@@ -139,6 +139,21 @@ Render = Callable[[Rendering], Rendered]
 
 
 @dataclass(frozen=True, slots=True)
+class Policies:
+    """Everything that may be replaced, for one memory."""
+
+    clock: Clock
+    extract: Extract
+    reconcile: Reconcile
+    rank: Rank
+    render: Render
+    count_tokens: CountTokens
+    redact: Redact | None = None
+    instructions: str = ""
+    allow: frozenset[str] = ALL_OPERATIONS
+
+
+@dataclass(frozen=True, slots=True)
 class Fitted:
     """What fits a budget, and what does not."""
 

@@ -244,6 +244,9 @@ class Store(ABC):
     async def subjects(self, after: Scope | None = None, limit: int = 100) -> list[Scope]:
         """Who has any record here, by token, from behind `after`."""
 
+    def forget_connections(self) -> None:
+        """Drop what belongs to the parent process, unclosed: called in a forked child, before `open`."""
+
     async def search_text(self, where: Where, terms: Sequence[str], limit: int) -> list[Record]:
         """At most `limit` records that `where` admits and that share a term with `terms`.
 

@@ -1,0 +1,99 @@
+"""Putting a memory together: a store from a URL, policies from what was passed and the defaults for the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime
+from os import PathLike
+from typing import TypedDict, Unpack
+
+from .errors import ConfigurationError
+from .learn.by_model import ModelExtractor
+from .learn.offline import extract_offline
+from .learn.reconcile import reconcile as reconcile_in_code
+from .llm import Complete
+from .policies import ALL_OPERATIONS, Clock, CountTokens, Extract, Policies, Rank, Reconcile, Redact, Render
+from .recall.budget import estimate_tokens
+from .recall.rank import rank as rank_by_words
+from .recall.render import render as render_fenced
+from .stores import open_store
+from .stores.base import Store
+
+Storage = Store | str | PathLike[str]
+
+
+def utc_now() -> datetime:
+    """The time of this machine."""
+    return datetime.now(UTC)
+
+
+def store_of(storage: Storage) -> Store:
+    """The store itself, or the one that a URL or path names."""
+    if isinstance(storage, Store):
+        return storage
+    if isinstance(storage, str | PathLike):
+        return open_store(storage)
+    raise ConfigurationError(
+        f"A {type(storage).__name__} is no storage. Pass a URL such as 'sqlite:///memory.db', or a Store."
+    )
+
+
+def extractor_of(model: str | Complete | None) -> Extract:
+    """Extraction by a model, named as litellm names it or given as a callable; offline without one."""
+    if model is None:
+        return extract_offline
+    if isinstance(model, str):
+        from .litellm_model import completion
+
+        return ModelExtractor(completion(model))
+    if callable(model):
+        return ModelExtractor(model)
+    raise ConfigurationError(f"A {type(model).__name__} is no model. Pass a name such as 'openai/gpt-4o-mini'.")
+
+
+class Options(TypedDict, total=False):
+    """Everything that may be replaced in a memory; `AsyncMemory` explains each."""
+
+    model: str | None
+    complete: Complete | None
+    extract: Extract | None
+    reconcile: Reconcile | None
+    rank: Rank | None
+    render: Render | None
+    redact: Redact | None
+    count_tokens: CountTokens | None
+    clock: Clock | None
+    instructions: str
+    allow: Iterable[str]
+
+
+def policies_of(**options: Unpack[Options]) -> Policies:
+    """What was passed, completed by the defaults."""
+    ways = [options.get("model"), options.get("complete"), options.get("extract")]
+    if sum(way is not None for way in ways) > 1:
+        raise ConfigurationError("model=, complete= and extract= all say how to extract. Pass one of them.")
+    return Policies(
+        clock=options.get("clock") or utc_now,
+        extract=options.get("extract") or extractor_of(options.get("model") or options.get("complete")),
+        reconcile=options.get("reconcile") or reconcile_in_code,
+        rank=options.get("rank") or rank_by_words,
+        render=options.get("render") or render_fenced,
+        count_tokens=options.get("count_tokens") or estimate_tokens,
+        redact=options.get("redact"),
+        instructions=options.get("instructions", ""),
+        allow=_operations(options.get("allow", ALL_OPERATIONS)),
+    )
+
+
+def with_extraction(policies: Policies, model: str | Complete | None, template: str | None) -> Policies:
+    """The same policies, extracting by another model or looking for what a template names."""
+    extract = policies.extract if model is None else extractor_of(model)
+    return replace(policies, extract=extract, instructions=template or policies.instructions)
+
+
+def _operations(allow: Iterable[str]) -> frozenset[str]:
+    wanted = frozenset(allow)
+    if isinstance(allow, str) or not wanted <= ALL_OPERATIONS:
+        raise ConfigurationError(f"allow={allow!r} is not a set of ADD, UPDATE and DELETE. Pass {{'ADD', 'UPDATE'}}.")
+    return wanted

@@ -1,0 +1,395 @@
+"""The fact API: facts written, read, searched and traced by hand, in any scope."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ValidationError
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+from .assemble import policies_of, store_of
+from .attributes import attribute
+from .errors import ConflictError, InvalidInput, NotFound
+from .filters import condition, fact_filters
+from .learn.commit import history, writes_for
+from .learning import Destination
+from .llm import Complete
+from .model import Candidate, Fact, FactUpdate, Messages, Operation, messages_of, split_key, valid_json
+from .records import fact_id, fact_of, fact_record, version_of
+from .runtime import Runtime
+from .scope import DEFAULT_TENANT, Identity, MemoryScope, Scope
+from .stores.base import AnyOf, Compare, Condition, Order, Put, Store, Where
+
+if TYPE_CHECKING:
+    from .memory import AsyncMemory
+
+MAX_KEY = 512
+
+_KEYED: Order = (("key", "asc"),)
+_OWN = frozenset(Fact.model_fields) - {"id", "key", "value", "version", "scope", "scope_id", "tenant", "score", "parts"}
+
+
+class PersistentFacts:
+    """Facts of one person, session, agent or of everybody, by key.
+
+    Args:
+        storage: A store, a URL (`sqlite:///facts.db`), or an `AsyncMemory` whose facts these are.
+        scope: The level that calls mean unless they say otherwise.
+        auto_extract: Whether an agent should learn into these facts by itself; kept for it to ask.
+        extraction_model: A model name or a callable for `extract_from_messages`; None takes the memory's own way.
+        extraction_template: What to look for, as a text with `{name}` placeholders.
+
+    Every call takes `scope` and `scope_id`; GLOBAL needs no id, the other scopes refuse None.
+
+    >>> import asyncio
+    >>> async def main():
+    ...     facts = PersistentFacts("memory://")
+    ...     await facts.add("theme", "dark", scope_id="sarah")
+    ...     return (await facts.get("theme", scope_id="sarah")).value
+    >>> asyncio.run(main())
+    'dark'
+    """
+
+    def __init__(
+        self,
+        storage: Store | str | PathLike[str] | AsyncMemory,
+        scope: MemoryScope = MemoryScope.USER,
+        auto_extract: bool = True,
+        extraction_model: str | Complete | None = None,
+        extraction_template: str | None = None,
+        *,
+        tenant: str | None = None,
+        namespace: str = "",
+    ) -> None:
+        runtime: Runtime | None = getattr(storage, "runtime", None)
+        self._owned = runtime is None
+        self._runtime = runtime or _runtime(storage, tenant)
+        self._learning = self._runtime.learning.extracting(extraction_model, extraction_template)
+        self.scope = MemoryScope(scope)
+        self.auto_extract = auto_extract
+        self.namespace = namespace
+
+    async def close(self) -> None:
+        """Close the storage, unless it is that of a memory."""
+        if self._owned:
+            await self._runtime.close()
+
+    async def add(
+        self,
+        /,
+        key: str,
+        value: Any,
+        scope: MemoryScope | None = None,
+        scope_id: str | None = None,
+        tags: Sequence[str] | None = None,
+        metadata: dict[str, Any] | None = None,
+        **fields: Any,
+    ) -> Fact:
+        """Store a fact; under a key that is taken, its next version (an equal value changes nothing).
+
+        A deleted fact is revived. `value` is JSON data or a pydantic model; `fields` are other fields of `Fact`, such
+        as `importance`, `text`, `expires_at`. Raises `InvalidInput` for what JSON cannot hold.
+        """
+        given = {"tags": tags, "metadata": metadata, **fields}
+        owner = self._owner(scope, scope_id)
+        return await self._runtime.run(self._add(owner, _key(key), value, given))
+
+    async def get(self, key: str, scope: MemoryScope | None = None, scope_id: str | None = None) -> Fact | None:
+        """The current fact under `key`, or None where there is none (or no longer)."""
+        return await self._runtime.run(self._get(self._owner(scope, scope_id), _key(key)))
+
+    async def update(
+        self,
+        /,
+        key: str,
+        value: Any,
+        scope: MemoryScope | None = None,
+        scope_id: str | None = None,
+        expected_version: int | None = None,
+        **fields: Any,
+    ) -> Fact:
+        """Replace the value of a fact; the old one stays in its history.
+
+        Raises `NotFound` where there is none, `ConflictError` where `expected_version` is no longer the present one.
+        """
+        owner = self._owner(scope, scope_id)
+        return await self._runtime.run(self._update(owner, _key(key), value, expected_version, fields))
+
+    async def delete(self, key: str, scope: MemoryScope | None = None, scope_id: str | None = None) -> bool:
+        """Delete a fact; False where there is none. Its history stays, and `add` revives it."""
+        return await self._runtime.run(self._delete(self._owner(scope, scope_id), _key(key)))
+
+    async def search(
+        self, query: str, scope: MemoryScope | None = None, scope_id: str | None = None, limit: int = 10
+    ) -> list[Fact]:
+        """Facts that share a word (or its stem) with `query`, best first, each with its `score`."""
+        owner = self._owner(scope, scope_id)
+        work = self._runtime.recalling.search(owner, query, namespace=self.namespace, limit=limit)
+        return await self._runtime.run(work)
+
+    async def get_all(self, scope: MemoryScope | None = None, scope_id: str | None = None) -> list[Fact]:
+        """All current facts, by key."""
+        return await self.filter(scope=scope, scope_id=scope_id)
+
+    async def filter(
+        self,
+        scope: MemoryScope | None = None,
+        scope_id: str | None = None,
+        *,
+        tags: Sequence[str] | None = None,
+        created_after: datetime | None = None,
+        created_before: datetime | None = None,
+        updated_after: datetime | None = None,
+        updated_before: datetime | None = None,
+        memory_type: str | None = None,
+        category: str | None = None,
+        about: str | None = None,
+        attribute: str | None = None,
+        schema_type: str | None = None,
+        min_importance: float | None = None,
+        limit: int | None = None,
+    ) -> list[Fact]:
+        """Current facts that have all of `tags` and pass every other test, by key. Times are UTC; `after` includes."""
+        asked = fact_filters(
+            tags,
+            created_after,
+            created_before,
+            updated_after,
+            updated_before,
+            min_importance,
+            memory_type=memory_type,
+            category=category,
+            about=about,
+            attribute=attribute,
+            schema_type=schema_type,
+        )
+        return await self._runtime.run(self._current(self._owner(scope, scope_id), asked, limit))
+
+    async def history(self, key: str, scope: MemoryScope | None = None, scope_id: str | None = None) -> list[Fact]:
+        """Every version of a fact, oldest first, the present one included; empty where there never was one."""
+        return await self._runtime.run(self._history(self._owner(scope, scope_id), _key(key)))
+
+    async def extract_from_messages(
+        self, messages: Messages, scope: MemoryScope | None = None, scope_id: str | None = None
+    ) -> list[Fact]:
+        """The facts that are told in `messages`; nothing is stored. What the speaker takes back has `deleted_at` set.
+
+        Raises `ExtractionError` where a model's reply could not be used.
+        """
+        into = self._into(self._owner(scope, scope_id))
+        told = messages_of(messages)
+        found = await self._runtime.teach(self._learning.candidates(told, _identity(into.scope), into))
+        return [self._learning.fact(candidate, into) for candidate in found]
+
+    async def update_intelligent(
+        self, facts: Iterable[Fact], scope: MemoryScope | None = None, scope_id: str | None = None
+    ) -> list[FactUpdate]:
+        """Store facts as learning does: ADD what is new, UPDATE what changed, DELETE what is taken back, else NOOP."""
+        candidates = [_candidate(fact) for fact in facts]
+        return await self._runtime.run(self._learn(candidates, self._owner(scope, scope_id)))
+
+    def _owner(self, scope: MemoryScope | None, scope_id: str | None) -> Scope:
+        level = self.scope if scope is None else MemoryScope(scope)
+        if level is MemoryScope.GLOBAL:
+            return Scope(level, scope_id or "", self._runtime.tenant)
+        return Scope(level, scope_id, self._runtime.tenant)  # type: ignore[arg-type] # None is refused there, in words
+
+    def _into(self, owner: Scope) -> Destination:
+        return Destination(owner, owner, self.namespace)
+
+    async def _add(self, owner: Scope, key: str, value: Any, given: dict[str, Any]) -> Fact:
+        fact = _new(owner, self.namespace, key, value, given, self._runtime.now())
+        subject = await self._runtime.turns.subject(owner)
+        try:
+            await self._runtime.store.apply([Put(fact_record(fact, subject), expect=0)])
+        except ConflictError:
+            return await self._change(owner, key, lambda old, now: _successor(old, fact, given, now))
+        return fact
+
+    async def _update(self, owner: Scope, key: str, value: Any, expected: int | None, given: dict[str, Any]) -> Fact:
+        fact = _new(owner, self.namespace, key, value, given, self._runtime.now())
+
+        def change(old: Fact, now: datetime) -> Fact:
+            if not old.is_current(now):
+                raise _missing(key)
+            if expected not in (None, old.version):
+                raise ConflictError(f"{key!r} is at version {old.version}, not {expected}. Read it again and retry.")
+            return _successor(old, fact, given, now)
+
+        return await self._change(owner, key, change, again=expected is None)
+
+    async def _delete(self, owner: Scope, key: str, namespace: str | None = None) -> bool:
+        try:
+            await self._change(owner, key, lambda old, now: _deleted(old, key, now), namespace=namespace)
+        except NotFound:
+            return False
+        return True
+
+    async def _change(
+        self,
+        owner: Scope,
+        key: str,
+        change: Callable[[Fact, datetime], Fact],
+        *,
+        again: bool = True,
+        namespace: str | None = None,
+    ) -> Fact:
+        """Read, change and write; from the start again when somebody else wrote in between."""
+        async for attempt in _attempts(30 if again else 1):
+            with attempt:
+                old = await self._stored(owner, key, namespace)
+                if old is None:
+                    raise _missing(key)
+                new = change(old, self._runtime.now())
+                if new is not old:
+                    await self._write(old, new)
+        return new
+
+    async def _write(self, old: Fact, new: Fact) -> None:
+        operation: Operation = "DELETE" if new.deleted_at else "UPDATE"
+        update = FactUpdate(operation=operation, fact=new, previous=old, reason=new.reason)
+        subject = await self._runtime.turns.subject(new.owner)
+        await self._runtime.store.apply(writes_for([update], subject, new.updated_at))
+
+    async def _stored(self, owner: Scope, key: str, namespace: str | None = None) -> Fact | None:
+        place = self.namespace if namespace is None else namespace
+        where = Where("fact", (owner,), ids=(fact_id(owner, place, key),))
+        return next(map(fact_of, await self._runtime.store.scan(where)), None)
+
+    async def forget(self, what: str | Mapping[str, Any], who: Identity, namespace: str) -> int:
+        """Delete what has this key or id, or passes these filters, in the user's and the session's own scopes."""
+        named = AnyOf(Compare("id", "eq", what), Compare("key", "eq", what)) if isinstance(what, str) else None
+        test = named or condition(what)  # type: ignore[arg-type] # a str is taken above
+        mine = tuple(scope for scope in who.scopes if scope.level in (MemoryScope.USER, MemoryScope.SESSION))
+        where = Where("fact", mine).also(Compare("namespace", "eq", namespace), *current_at(self._runtime.now()))
+        found = await self._runtime.store.scan(where.also(test) if test else where)
+        return sum([await self._delete(fact.owner, fact.key, namespace) for fact in map(fact_of, found)])
+
+    async def _get(self, owner: Scope, key: str) -> Fact | None:
+        fact = await self._stored(owner, key)
+        return fact if fact is not None and fact.is_current(self._runtime.now()) else None
+
+    async def _current(self, owner: Scope, asked: dict[str, Any], limit: int | None) -> list[Fact]:
+        tests = [Compare("namespace", "eq", self.namespace), *current_at(self._runtime.now())]
+        named = condition(asked)
+        where = Where("fact", (owner,)).also(*tests, *([named] if named else []))
+        return [fact_of(record) for record in await self._runtime.store.scan(where, order=_KEYED, limit=limit)]
+
+    async def _history(self, owner: Scope, key: str) -> list[Fact]:
+        of_fact = Compare("fact_id", "eq", fact_id(owner, self.namespace, key))
+        past = await self._runtime.store.scan(Where("version", (owner,), test=of_fact), order=[("number", "asc")])
+        return history(await self._stored(owner, key), [version_of(record) for record in past])
+
+    async def _learn(self, candidates: Sequence[Candidate], owner: Scope) -> list[FactUpdate]:
+        into = Destination(owner, await self._runtime.turns.subject(owner), self.namespace)
+        async for attempt in _attempts(30):
+            with attempt:
+                now = self._runtime.now()
+                updates = await self._learning.updates(candidates, into, now)
+                await self._runtime.store.apply(writes_for(updates, into.subject, now))
+        return updates
+
+
+def _runtime(storage: Any, tenant: str | None) -> Runtime:
+    return Runtime(store_of(storage), policies_of(), tenant=tenant or DEFAULT_TENANT, background=False)
+
+
+def current_at(now: datetime) -> list[Condition]:
+    """`Fact.is_current` as conditions."""
+    ends = ("deleted_at", "archived_at", "expires_at", "valid_to")
+    return [AnyOf(Compare(end, "exists", False), Compare(end, "gt", now)) for end in ends]
+
+
+def _attempts(most: int) -> AsyncRetrying:
+    return AsyncRetrying(
+        retry=retry_if_exception_type(ConflictError),
+        stop=stop_after_attempt(most),
+        wait=wait_random_exponential(multiplier=0.002, max=0.25),
+        reraise=True,
+    )
+
+
+def _missing(key: str) -> NotFound:
+    return NotFound(f"There is no fact {key!r} here. Store it with add().")
+
+
+def _key(key: object) -> str:
+    if not isinstance(key, str) or not key.strip():
+        raise InvalidInput(f"A key is a text that is not empty, not {key!r}. Pass a name such as 'timezone'.")
+    if "\0" in key or len(key) > MAX_KEY:
+        raise InvalidInput(f"A key has at most {MAX_KEY} characters and no NUL. Pass a shorter name.")
+    return key
+
+
+def _new(owner: Scope, namespace: str, key: str, value: Any, given: dict[str, Any], now: datetime) -> Fact:
+    about, name, item = split_key(key)
+    row = attribute(name)
+    data = valid_json(value)
+    usual = {
+        "text": row.sentence(data, item, about),
+        "memory_type": row.type,
+        "category": row.category,
+        "importance": row.importance,
+        "schema_type": type(value).__name__ if isinstance(value, BaseModel) else None,
+        "about": about,
+        "attribute": name,
+        "item": item,
+        "valid_from": now,
+        "reason": "written by hand",
+    }
+    fixed = {"id": fact_id(owner, namespace, key), "key": key, "value": data, "namespace": namespace}
+    whose = {"scope": owner.level, "scope_id": owner.id, "tenant": owner.tenant}
+    times = {"created_at": now, "updated_at": now}
+    try:
+        return Fact.model_validate({**usual, **times, **_chosen(given), **fixed, **whose})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InvalidInput(f"{'.'.join(map(str, first['loc']))}: {first['msg']}. Correct it and try again.") from error
+
+
+def _chosen(given: dict[str, Any]) -> dict[str, Any]:
+    unknown = given.keys() - _OWN
+    if unknown:
+        raise InvalidInput(f"A fact has no field {min(unknown)!r} to set. Use one of {', '.join(sorted(_OWN))}.")
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _successor(old: Fact, fresh: Fact, given: dict[str, Any], now: datetime) -> Fact:
+    """The next version of `old`: the fresh value, and of the other fields those that were given."""
+    chosen = _chosen(given)
+    same = fresh.value == old.value and all(getattr(fresh, name) == getattr(old, name) for name in chosen)
+    if same and old.is_current(now):
+        return old
+    taken = {"value", "text", "schema_type", "valid_from", "reason", *chosen}
+    changed = {name: getattr(fresh, name) for name in taken}
+    ends = {"deleted_at": None, "archived_at": None, "valid_to": None, "expires_at": fresh.expires_at}
+    kept = {} if old.is_current(now) else ends
+    return old.model_copy(
+        update={**changed, **kept, "version": old.version + 1, "updated_at": now, "source_type": fresh.source_type}
+    )
+
+
+def _deleted(old: Fact, key: str, now: datetime) -> Fact:
+    if not old.is_current(now):
+        raise _missing(key)
+    gone = {"version": old.version + 1, "deleted_at": now, "updated_at": now, "reason": "deleted by hand"}
+    return old.model_copy(update=gone)
+
+
+def _candidate(fact: Fact) -> Candidate:
+    shared = Candidate.model_fields.keys() & Fact.model_fields.keys()
+    fields = {name: getattr(fact, name) for name in shared - {"score", "parts"}}
+    about, name, item = split_key(fact.key)
+    place = {"attribute": fact.attribute or name, "item": fact.item or item}
+    if not fact.attribute:
+        place["about"] = about
+    return Candidate.model_validate({**fields, **place, "retract": fact.deleted_at is not None})
+
+
+def _identity(owner: Scope) -> Identity:
+    ids = {"user": "user_id", "session": "session_id", "agent": "agent_id"}
+    named = {ids[owner.level]: owner.id} if owner.level in ids else {}
+    return Identity(tenant=owner.tenant, **named)

@@ -1,0 +1,42 @@
+"""What was decided, as the writes of one `apply`: facts by compare-and-set, and the versions that they replace."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from ..model import Fact, FactUpdate
+from ..records import fact_record, version_record
+from ..scope import Scope
+from ..stores.base import Put, Write
+
+
+def writes_for(updates: Sequence[FactUpdate], subject: Scope, now: datetime) -> list[Write]:
+    """The writes that make `updates` true, none for a NOOP. Applied together they raise `ConflictError` if stale.
+
+    Every write expects the version that was read (`previous`; none at all for a fact that is new), and that version
+    goes into the history, closed at the moment from which the new one holds.
+    """
+    changes = [update for update in updates if update.operation != "NOOP"]
+    return [write for change in changes if change.fact for write in _writes(change.fact, change.previous, subject, now)]
+
+
+def history(current: Fact | None, versions: Sequence[Fact]) -> list[Fact]:
+    """All versions of one fact, oldest first, the present one included."""
+    every = [*versions, *([current] if current else ())]
+    return sorted({fact.version: fact for fact in every}.values(), key=lambda fact: fact.version)
+
+
+def _writes(fact: Fact, previous: Fact | None, subject: Scope, now: datetime) -> list[Write]:
+    if previous is None:
+        return [Put(fact_record(fact, subject), expect=0)]
+    past = version_record(_closed(previous, fact, now), subject, now)
+    return [Put(fact_record(fact, subject), expect=previous.version), Put(past, expect=0)]
+
+
+def _closed(previous: Fact, fact: Fact, now: datetime) -> Fact:
+    """`previous` with the end of its validity; what had ended before keeps its end."""
+    if previous.deleted_at:
+        return previous
+    end = (fact.valid_to or fact.deleted_at) if fact.deleted_at else (fact.valid_from or now)
+    return previous.model_copy(update={"valid_to": min(filter(None, (previous.valid_to, end)))})

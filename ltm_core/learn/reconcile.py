@@ -1,0 +1,348 @@
+"""What was said against what is known: ADD, UPDATE, DELETE or NOOP, decided by rules, each with its reason."""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from ..attributes import attribute
+from ..model import Candidate, Fact, FactUpdate, Operation, slug
+from ..policies import Reconciling
+from ..words import stems
+
+WEAK, SURE = 0.5, 0.9
+"""A candidate less certain than WEAK replaces nothing that is SURE or that a person wrote."""
+
+_PLACE = ("id", "key", "scope", "scope_id", "tenant", "namespace", "about", "attribute", "item")
+
+
+def reconcile(given: Reconciling) -> list[FactUpdate]:
+    """Decide what the candidates do to the stored facts: one update per fact, in the order in which they came up.
+
+    Later candidates see what earlier ones did; several for one key make one update, the last word of it. Only a fact
+    of the same owner, about the same and of the same attribute is ever retired. Done again on its own outcome it is
+    all NOOP, save where a candidate was refused because of a fact that a later one took back. Nothing is stored.
+    """
+    batch = _Batch(given)
+    for candidate in given.candidates:
+        batch.take(candidate)
+    return list(batch.updates())
+
+
+class _Batch:
+    """The stored facts, the same facts after the candidates so far, and a reason for each that came up."""
+
+    def __init__(self, given: Reconciling) -> None:
+        self._given = given
+        self._stored = {fact.id: fact for fact in given.current}
+        self._facts = dict(self._stored)
+        self._reasons: dict[str, str] = {}
+
+    def take(self, candidate: Candidate) -> None:
+        told = self._given.fact(candidate)
+        meant = self._live(candidate.replaces or "")
+        if candidate.replaces and (meant is None or not _akin(meant, told)):
+            candidate, meant = _not_correcting(candidate, meant), None
+        if candidate.retract:
+            self._retract(candidate, told, meant)
+        elif meant is None or _same_item(meant, told):
+            self._tell(candidate, told, meant)
+        else:
+            self._correct(candidate, told, meant)
+
+    def updates(self) -> Iterator[FactUpdate]:
+        for fact_id, reason in self._reasons.items():
+            before, after = self._stored.get(fact_id), self._facts.get(fact_id)
+            operation = self._operation(before, after)
+            if operation == "NOOP" or after is None:
+                yield FactUpdate(operation="NOOP", fact=before, reason=reason)
+            else:
+                fact = after.model_copy(update={"reason": reason})
+                yield FactUpdate(operation=operation, fact=fact, reason=reason, previous=before)
+
+    def _tell(self, candidate: Candidate, told: Fact, meant: Fact | None = None) -> bool:
+        """Take in what `told` says; whether it is known afterwards."""
+        known = meant or self._known(told)
+        if known is None:
+            return self._add(candidate, told)
+        value = _merged(known.value, told.value)
+        over = not told.is_current(self._given.now)
+        if not _same(value, known.value):
+            why = f"{_quoted(told.value)} as {told.key} was over before it was said"
+            return self._note(known.id, why) if over else self._revise(known, candidate, told, value)
+        if over:
+            return self._retire(known, candidate, told, f"it is over{_said(candidate)}")
+        self._note(known.id, f"{_quoted(told.value)} is known already as {known.key}{_said(candidate)}")
+        return True
+
+    def _correct(self, candidate: Candidate, told: Fact, meant: Fact) -> None:
+        """The candidate names another item than the fact that it corrects: that one goes once this one is known."""
+        if _alike(meant, told):
+            self._note(meant.id, f"{_quoted(told.text)} is known already as {meant.key}{_said(candidate)}")
+        elif self._tell(candidate, told):
+            self._retire(meant, candidate, told, f"replaced by {_quoted(told.value)} as {told.key}{_said(candidate)}")
+
+    def _add(self, candidate: Candidate, told: Fact) -> bool:
+        alike = next((fact for fact in self._family(told) if _alike(fact, told)), None)
+        if alike is not None:
+            self._note(alike.id, f"{_quoted(told.text)} is known already as {alike.key}{_said(candidate)}")
+            return True
+        ended = self._facts.get(told.id)
+        if ended is not None and not told.is_current(self._given.now):
+            return self._note(told.id, f"{_quoted(told.value)} as {told.key} was over before it was said")
+        created_at = ended.created_at if ended else told.created_at
+        new = told.model_copy(update={"value": _merged(None, told.value), "created_at": created_at})
+        return self._change(new, _said(candidate))
+
+    def _revise(self, known: Fact, candidate: Candidate, told: Fact, value: Any) -> bool:
+        if protected := _protected(known, candidate):
+            return self._note(known.id, f"{_quoted(known.value)} as {known.key} stays: {protected}{_said(candidate)}")
+        revised = _revised(known, candidate, told, value)
+        return self._change(
+            revised.model_copy(update={"valid_from": candidate.valid_from or self._given.now}), _said(candidate)
+        )
+
+    def _retire(self, known: Fact, candidate: Candidate, told: Fact, why: str) -> bool:
+        if protected := _protected(known, candidate):
+            return self._note(known.id, f"{_quoted(known.value)} as {known.key} stays: {protected}{_said(candidate)}")
+        now = self._given.now
+        ended = {"deleted_at": now, "valid_to": candidate.valid_to or now, "sources": told.sources or known.sources}
+        self._change(known.model_copy(update={**ended, "job_id": told.job_id}), f": {why}")
+        return False
+
+    def _retract(self, candidate: Candidate, told: Fact, meant: Fact | None) -> None:
+        known = meant or self._known(told)
+        if known is None:
+            self._retract_named(candidate, told)
+            return
+        rest = None if meant or candidate.item else _without(known.value, candidate.value)
+        if rest is None:
+            self._retire(known, candidate, told, f"taken back{_said(candidate)}")
+        elif not _same(rest, known.value):
+            self._revise(known, candidate, told, rest)
+        else:
+            taken, kept = _quoted(candidate.value), _quoted(known.value)
+            self._note(known.id, f"{taken} is taken back, but {known.key} is {kept}{_said(candidate)}")
+
+    def _retract_named(self, candidate: Candidate, told: Fact) -> None:
+        """No key fits: take back the one fact of the attribute that has the words, as 'dog' has pet#rex, a dog."""
+        wanted = set(_gist(candidate.item or _plain(candidate.value)))
+        by_words = candidate.item or attribute(told.attribute).many
+        named = [fact for fact in self._family(told) if by_words and wanted <= _names(fact)]
+        if len(named) == 1:
+            self._retire(named[0], candidate, told, f"taken back{_said(candidate)}")
+        elif named:
+            keys = ", ".join(fact.key for fact in named)
+            self._note(told.id, f"{told.key} is taken back, but it is open which of {keys} is meant{_said(candidate)}")
+        else:
+            self._note(told.id, f"{told.key} is taken back, but nothing of it is known{_said(candidate)}")
+
+    def _live(self, fact_id: str) -> Fact | None:
+        fact = self._facts.get(fact_id)
+        return fact if fact is not None and fact.is_current(self._given.now) else None
+
+    def _known(self, told: Fact) -> Fact | None:
+        """The live fact under the key of `told` or, where items are natural words, under another form of its item."""
+        family = self._family(told) if told.item and attribute(told.attribute).many else ()
+        return self._live(told.id) or next((fact for fact in family if _same_item(fact, told)), None)
+
+    def _family(self, told: Fact) -> list[Fact]:
+        akin = (fact for fact in self._facts.values() if _akin(fact, told))
+        return [fact for fact in akin if fact.is_current(self._given.now)]
+
+    def _note(self, fact_id: str, reason: str) -> bool:
+        """Say why nothing happens, unless something does happen to that fact. Always False."""
+        if self._facts.get(fact_id) is self._stored.get(fact_id):
+            self._reasons[fact_id] = reason
+        return False
+
+    def _change(self, fact: Fact, why: str) -> bool:
+        before = self._stored.get(fact.id)
+        operation = self._operation(before, fact)
+        if operation not in {"NOOP", *self._given.allow}:
+            return self._note(
+                fact.id, f"{_quoted(fact.value)} as {fact.key} would be {operation}: not allowed here{why}"
+            )
+        version = before.version + 1 if before else 1
+        self._facts[fact.id] = fact.model_copy(update={"version": version, "updated_at": self._given.now})
+        self._reasons[fact.id] = _sentence(operation, before, fact, why)
+        return True
+
+    def _operation(self, before: Fact | None, after: Fact | None) -> Operation:
+        """What turns `before` into `after`."""
+        was, now_is = (fact is not None and fact.is_current(self._given.now) for fact in (before, after))
+        if before is None or after is None:
+            return "NOOP" if after is None or after.deleted_at else "ADD"
+        if was and now_is:
+            return "NOOP" if _same(before.value, after.value) else "UPDATE"
+        if was == now_is:
+            return "NOOP"
+        return "DELETE" if was else "ADD"
+
+
+def _not_correcting(candidate: Candidate, meant: Fact | None) -> Candidate:
+    other = f"{meant.key}, which is another matter" if meant else "a fact that is not current here"
+    said = candidate.reason or candidate.text or candidate.key
+    return candidate.model_copy(update={"reason": f"{said}; not taken as a correction of {other}"})
+
+
+def _akin(one: Fact, other: Fact) -> bool:
+    """Whether one may retire the other: same owner, namespace, about and attribute."""
+    return bool(one.attribute) and _walls(one) == _walls(other)
+
+
+def _walls(fact: Fact) -> tuple[str, ...]:
+    return (fact.tenant, fact.scope, fact.scope_id, fact.namespace, slug(fact.about), slug(fact.attribute))
+
+
+def _same_item(one: Fact, other: Fact) -> bool:
+    return _gist(one.item or "") == _gist(other.item or "")
+
+
+def _alike(one: Fact, other: Fact) -> bool:
+    """Whether two facts say the same in nearly the same words."""
+    gist = _gist(one.text)
+    return bool(gist) and gist == _gist(other.text) and _gist(_plain(one.value)) == _gist(_plain(other.value))
+
+
+def _names(fact: Fact) -> set[str]:
+    return {*_gist(fact.item or ""), *_gist(_plain(fact.value))}
+
+
+def _protected(known: Fact, candidate: Candidate) -> str:
+    if known.pinned:
+        return "it is pinned"
+    if candidate.confidence >= WEAK:
+        return ""
+    if known.source_type == "manual":
+        return "a person wrote it, and this is uncertain"
+    return "it is sure, and this is uncertain" if known.confidence >= SURE else ""
+
+
+def _revised(known: Fact, candidate: Candidate, told: Fact, value: Any) -> Fact:
+    """`known` as `told` changes it. What `value` keeps of the old one keeps its sources and its certainty."""
+    whole = bool(value == told.value)
+    sentence = attribute(known.attribute or known.key).sentence(value, known.item, known.about)
+    return told.model_copy(
+        update={
+            **{name: getattr(known, name) for name in (*_PLACE, "created_at")},
+            "value": value,
+            "text": told.text if whole and told.text else sentence,
+            "tags": _union(known.tags, told.tags),
+            "metadata": {**known.metadata, **told.metadata},
+            "schema_type": told.schema_type or known.schema_type,
+            "memory_type": candidate.memory_type or known.memory_type,
+            "category": candidate.category or known.category,
+            "importance": known.importance if candidate.importance is None else candidate.importance,
+            "confidence": told.confidence if whole else max(known.confidence, told.confidence),
+            "sources": told.sources if whole else _union(known.sources, told.sources),
+        }
+    )
+
+
+def _merged(old: Any, new: Any) -> Any:
+    """`new` laid over `old`: objects by path, where null removes; lists united; anything else replaced."""
+    if isinstance(new, Mapping):
+        merged = dict(old) if isinstance(old, Mapping) else {}
+        for name, value in new.items():
+            if value is None:
+                merged.pop(name, None)
+            else:
+                merged[name] = _merged(merged.get(name), value)
+        return merged
+    if isinstance(old, list):
+        return _union(old, new if isinstance(new, list) else [new])
+    return new
+
+
+def _union(old: Sequence[Any], new: Sequence[Any]) -> list[Any]:
+    united = list(old)
+    for item in new:
+        if item is not None and not any(_same(item, known) for known in united):
+            united.append(item)
+    return united
+
+
+def _without(stored: Any, taken: Any) -> Any:
+    """What is left of `stored` when `taken` is taken back: None if nothing, `stored` if it does not hold `taken`."""
+    if taken is None or taken == "":
+        return None
+    if isinstance(stored, Mapping) and isinstance(taken, Mapping):
+        left = {name: _without(value, taken[name]) if name in taken else value for name, value in stored.items()}
+        return {name: value for name, value in left.items() if value is not None} or None
+    if isinstance(stored, list):
+        gone = taken if isinstance(taken, list) else [taken]
+        return [item for item in stored if not any(_same(item, other) for other in gone)] or None
+    return None if _same(stored, taken) or _overlap(stored, taken) else stored
+
+
+def _overlap(stored: Any, taken: Any) -> bool:
+    """Whether one text holds all words of the other, as 'Google' and 'Google Inc.' do."""
+    if isinstance(stored, dict | list) or isinstance(taken, dict | list):
+        return False
+    one, other = set(_gist(_plain(stored))), set(_gist(_plain(taken)))
+    return bool(one and other) and (one <= other or other <= one)
+
+
+_ENDS = " .,;:!?…"
+_ARTICLE = re.compile(r"(?:an?|the)\s+")
+
+
+def _same(one: Any, other: Any) -> bool:
+    return bool(_normal(one) == _normal(other))
+
+
+def _normal(value: Any) -> Any:
+    """The form in which equal values are equal: case, spaces, closing punctuation and a leading article aside."""
+    if isinstance(value, str):
+        text = " ".join(unicodedata.normalize("NFKC", value).casefold().split())
+        return _ARTICLE.sub("", text.rstrip(_ENDS), count=1) if text.rstrip(_ENDS) else text
+    if isinstance(value, Mapping):
+        return {name: _normal(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_normal(inner) for inner in value]
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value).removesuffix(".0")
+    return value
+
+
+def _gist(text: str) -> tuple[str, ...]:
+    """The words of `text`, stemmed; a word with signs in it (C++, 3.5) stays whole, so that C++ and C# differ."""
+    words = (word.strip(".,;:!?…\"'()") for word in text.casefold().replace("_", " ").split())
+    return tuple(stem for word in words for stem in (stems(word) if word.isalpha() else [word]) if stem not in _SLIGHT)
+
+
+_SLIGHT = frozenset({"", "a", "an", "the"})
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
+
+
+def _sentence(operation: Operation, before: Fact | None, after: Fact, why: str) -> str:
+    new = _quoted(after.value)
+    if before is None:
+        return f"{new} {'is new' if operation == 'ADD' else 'was said and taken back'} as {after.key}{why}"
+    old = _quoted(before.value)
+    return {
+        "ADD": f"{new} is told again as {after.key}, where {old} had ended{why}",
+        "UPDATE": f"{new} replaces {old} as {after.key}{why}",
+        "DELETE": f"{old} as {after.key} is no longer so{why}",
+        "NOOP": f"{old} as {after.key} stays: what was said of it undid itself{why}",
+    }[operation]
+
+
+def _said(candidate: Candidate) -> str:
+    said = candidate.reason or candidate.text
+    return f" (said: {_short(said, 200)})" if said else ""
+
+
+def _quoted(value: Any) -> str:
+    return f"'{_short(value, 80)}'" if isinstance(value, str) else _short(_plain(value), 80)
+
+
+def _short(text: str, size: int) -> str:
+    return text if len(text) <= size else f"{text[: size - 1]}…"

@@ -1,0 +1,212 @@
+"""A long-term memory: what was told is learned in the background, and what matters is recalled before an answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Self, Unpack
+
+from .ambient import identity, scoped
+from .assemble import Options, Storage, policies_of, store_of
+from .errors import ConfigurationError, InvalidInput
+from .facts import PersistentFacts
+from .filters import condition
+from .jobs import Jobs
+from .learn.turns import Turn
+from .learning import Destination
+from .model import FactUpdate, Messages, Recalled, messages_of
+from .policies import Strategy
+from .recalling import Question
+from .redaction import redacted
+from .runtime import Runtime
+from .scope import DEFAULT_TENANT, Identity, check_id
+from .sessions import Sessions
+from .ticket import Ticket
+
+
+class AsyncMemory:
+    """A long-term memory with async verbs; `Memory` has the same ones without await.
+
+    Usable from any thread and event loop: all work is done on a loop of its own. What is told by `observe` is stored
+    before it returns and learned in the background, in this process or the next.
+
+    Args:
+        url: Where to keep it: `sqlite:///memory.db`, a path, or `memory://` for nothing that outlives the process.
+        store: A store of your own, instead of a URL.
+        tenant: A wall between customers: no call ever crosses it.
+        background: Whether this process learns what waits; without, `remember`, `flush` and tickets do.
+        model: A model as litellm names it (`openai/gpt-4o-mini`, extra `litellm`). Without `model`, `complete` and
+            `extract` the offline extractor learns from plain English statements.
+        complete: A model as a callable: role messages in, text out; sync or async.
+        extract, reconcile, rank, render, redact, count_tokens, clock: Replace a step; see `ltm_core.policies`.
+        instructions: What a model should capture, in your words.
+        allow: Which of ADD, UPDATE and DELETE learning may do.
+
+    >>> async def main():
+    ...     async with AsyncMemory("memory://") as memory:
+    ...         await memory.remember("My name is Sarah and I live in Lisbon.", user_id="sarah")
+    ...         recalled = await memory.recall("Where does she live?", user_id="sarah")
+    ...         return recalled.facts[0].value
+    >>> asyncio.run(main())
+    'Lisbon'
+    """
+
+    def __init__(
+        self,
+        url: Storage | None = None,
+        *,
+        store: Storage | None = None,
+        tenant: str = DEFAULT_TENANT,
+        background: bool = True,
+        **options: Unpack[Options],
+    ) -> None:
+        storage = store if url is None else url
+        if storage is None or (store is not None and url is not None):
+            raise ConfigurationError("A memory needs one place. Pass a URL such as 'sqlite:///memory.db', or store=.")
+        policies = policies_of(**options)
+        self.runtime = Runtime(store_of(storage), policies, tenant=check_id(tenant, "tenant"), background=background)
+        self.facts = PersistentFacts(self)
+        self.sessions = Sessions(self.runtime)
+        self.jobs = Jobs(self.runtime)
+
+    async def __aenter__(self) -> Self:
+        await self.runtime.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def observe(
+        self,
+        messages: Messages,
+        *,
+        user_id: str | None = None,
+        session_id: str | None = None,
+        agent_id: str | None = None,
+        namespace: str = "",
+        turn_id: str | None = None,
+    ) -> Ticket:
+        """Write a turn down for good and return; it is learned in the background, each turn once.
+
+        Send one turn, the last few, or the whole conversation each time: what is stored already is not stored again.
+        A `turn_id` decides that where it is given. Raises `ScopeError` where nobody is named or the session is another
+        user's, `InvalidInput` for messages that cannot be stored.
+        """
+        who = self._who(user_id, session_id, agent_id)
+        return await self.runtime.run(self._observe(messages, who, namespace, turn_id))
+
+    async def remember(
+        self,
+        messages: Messages,
+        *,
+        user_id: str | None = None,
+        session_id: str | None = None,
+        agent_id: str | None = None,
+        namespace: str = "",
+        dry_run: bool = False,
+    ) -> list[FactUpdate]:
+        """Learn from a text or from messages now and tell what that did. With `dry_run`, only what it would do.
+
+        Raises `ExtractionError` where a model fails; the turn stays queued all the same and is tried again.
+        """
+        who = self._who(user_id, session_id, agent_id)
+        if dry_run:
+            return await self._preview(messages, who, namespace)
+        aligned = not isinstance(messages, str)
+        return await (await self.runtime.run(self._observe(messages, who, namespace, None, aligned=aligned)))
+
+    async def recall(
+        self,
+        query: str,
+        *,
+        user_id: str | None = None,
+        session_id: str | None = None,
+        agent_id: str | None = None,
+        namespace: str = "",
+        strategy: str | Strategy = "relevant",
+        limit: int | None = 10,
+        max_tokens: int | None = None,
+        min_relevance: float = 0.0,
+        include: Sequence[str] = ("facts",),
+        filters: Mapping[str, Any] | None = None,
+        pending: bool = True,
+    ) -> Recalled:
+        """What matters for `query`, ranked, within a budget, and as text for a prompt.
+
+        Sees the scopes of the ids that are named, and GLOBAL; where a key is in several, SESSION wins over USER over
+        AGENT over GLOBAL. Reads only, and never waits for learning.
+
+        Args:
+            strategy: `relevant`, `recent`, `all`, or a callable that ranks (`ltm_core.policies.Ranking`).
+            limit: Most facts, and most messages, that come back; None for all.
+            max_tokens: Most tokens of `Recalled.text`; None for no bound.
+            min_relevance: From 0 to 1: the share of the query's words, by weight, that a fact must have.
+            include: `facts`, `messages`, or both.
+            filters: `{"category": "work", "importance": {"gte": 0.5}, "tags": ["ui"]}`, for facts.
+            pending: Whether to show what was told but is not learned yet.
+        """
+        who = self._who(user_id, session_id, agent_id)
+        asked = Question(
+            query, who, namespace, strategy, limit, max_tokens, min_relevance, include, condition(filters), pending
+        )
+        return await self.runtime.run(self.runtime.recalling.recall(asked))
+
+    async def forget(
+        self,
+        what: str | Mapping[str, Any],
+        *,
+        user_id: str | None = None,
+        session_id: str | None = None,
+        namespace: str = "",
+    ) -> int:
+        """Delete facts of a person or session by key, by id, or by filters as in `recall`; returns how many.
+
+        They are no longer recalled, but their history stays.
+        """
+        if not what:
+            raise InvalidInput("Say what to forget: a key, an id, or filters such as {'category': 'work'}.")
+        who = self._who(user_id, session_id, None)
+        return await self.runtime.run(self.facts.forget(what, who, namespace))
+
+    async def flush(self, timeout: float | None = None) -> bool:  # noqa: ASYNC109 # part of the public face
+        """Learn all that waits, without regard to pauses between tries. True if nothing is left waiting."""
+        try:
+            return await asyncio.wait_for(self.runtime.teach(self.runtime.worker.drain()), timeout)
+        except TimeoutError:
+            return False
+
+    async def close(self) -> None:
+        """Stop learning and give back the database. What waits is learned at the next start. Twice is harmless."""
+        await self.runtime.close()
+
+    def scope(
+        self, *, user_id: str | None = None, session_id: str | None = None, agent_id: str | None = None
+    ) -> AbstractContextManager[None]:
+        """Name the ids once for all calls inside a `with` block, across threads, tasks and loops."""
+        Identity(user_id, session_id, agent_id)
+        return scoped(self.runtime.name, user_id=user_id, session_id=session_id, agent_id=agent_id)
+
+    def _who(self, user_id: str | None, session_id: str | None, agent_id: str | None) -> Identity:
+        ids = {"user_id": user_id, "session_id": session_id, "agent_id": agent_id}
+        who = identity(self.runtime.name, self.runtime.tenant, **ids)
+        if who.user_id is who.session_id is who.agent_id is None:
+            who.subject  # noqa: B018 # raises, with the remedy
+        return who
+
+    async def _observe(
+        self, messages: Messages, who: Identity, namespace: str, turn_id: str | None, *, aligned: bool = True
+    ) -> Ticket:
+        told = [redacted(message, self.runtime.policies.redact) for message in messages_of(messages)]
+        turn = Turn(told, who, self.runtime.now(), turn_id, aligned=aligned, namespace=namespace)
+        written = await self.runtime.turns.write(turn)
+        self.runtime.wake()
+        job = written.job
+        return Ticket(self.runtime, job.subject if job else who.subject, job.id if job else None, written.messages)
+
+    async def _preview(self, messages: Messages, who: Identity, namespace: str) -> list[FactUpdate]:
+        told = [redacted(message, self.runtime.policies.redact) for message in messages_of(messages)]
+        subject = await self.runtime.run(self.runtime.turns.subject(who.subject))
+        into = Destination(subject, subject, namespace)
+        found = await self.runtime.teach(self.runtime.learning.candidates(told, who, into))
+        return await self.runtime.run(self.runtime.learning.updates(found, into, self.runtime.now()))

@@ -1,0 +1,192 @@
+"""Budget: what of the ranked fits a limit and a number of tokens, and why the rest does not."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from ..attributes import attribute
+from ..model import Fact, LeftOut, Message
+from ..policies import Fitted, Ranked
+from ..words import stems
+
+MOST_STABLE = 20
+MOST_LEFT_OUT = 100
+STABLE_SHARE = 1 / 2
+PENDING_SHARE = 1 / 4
+SAME = 0.9
+
+# Ideographs, kana, Hangul, full-width forms and emoji: about a token for each character.
+_WIDE = re.compile("[\u1100-\u11ff\u2e80-\ud7ff\uf900-\ufaff\ufe30-\uffef\U00010000-\U0003ffff]")
+# Texts that differ in one of these do not say the same, however alike they are.
+_SHARP = re.compile(r"\d+|\b(?:not?|never|none|nor|without|cannot)\b|n['’]t\b")
+
+
+def estimate_tokens(text: str) -> int:
+    """About how many tokens a model reads in `text`, without a tokenizer: bytes / 4, wide characters 1 each.
+
+    Measured against tiktoken's cl100k_base and o200k_base: English conversations, facts and code come out 1.1 to 1.3
+    times too high on average (99 % of the texts within 0.8 and 1.7); Chinese, Japanese and Korean 0.7 to 1.5; other
+    scripts 0.5 to 2; rows of emoji, digits and random ids down to 0.4. Pass a tokenizer where that is too rough.
+    """
+    narrow, wide = _WIDE.subn("", text) if not text.isascii() else (text, 0)
+    return math.ceil(len(narrow.encode("utf-8", "replace")) / 4 + wide)
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """What rendering costs, in tokens.
+
+    Attributes:
+        line: Of the line that a fact or message takes.
+        pending_line: Of the line of a message that is not learned yet.
+        stable_fence, late_fence: Of each block without its lines.
+    """
+
+    line: Callable[[Fact | Message], int]
+    pending_line: Callable[[Message], int]
+    stable_fence: int
+    late_fence: int
+
+
+def fit(
+    ranked: Sequence[Ranked],
+    *,
+    stable: Sequence[Fact] = (),
+    pending: Sequence[Message] = (),
+    limit: int | None,
+    max_tokens: int | None,
+    min_relevance: float = 0.0,
+    prices: Prices,
+) -> Fitted:
+    """Choose, best first, what is handed over; what needs too much room is passed over for smaller ones behind it.
+
+    Room goes to `pending` (as `fit_pending` gave it), then to `stable`, at most half of `max_tokens`, then to `ranked`.
+    What stands in the stable block already takes no room a second time. `limit` counts facts and messages apart. The
+    sum of all prices never exceeds `max_tokens`; the reasons for up to 100 of the others are given.
+    """
+    room = math.inf if max_tokens is None else max_tokens
+    most = math.inf if max_tokens is None else max_tokens
+    room = most - _block(prices.late_fence, map(prices.pending_line, pending))
+    kept = _stable_within(stable, min(room, most * STABLE_SHARE), prices)
+    room -= _block(prices.stable_fence, map(prices.line, kept))
+    choice = _Choice(
+        room if pending else room - prices.late_fence,
+        prices=prices,
+        limit=math.inf if limit is None else limit,
+        min_relevance=min_relevance,
+        shown=frozenset(fact.id for fact in kept),
+        said=[_Said.of(fact) for fact in kept],
+    )
+    chosen = [each for each in ranked if choice.takes(each)]
+    return Fitted(stable=kept, ranked=chosen, left_out=choice.left_out)
+
+
+def fit_pending(pending: Sequence[Message], *, max_tokens: int | None, prices: Prices) -> list[Message]:
+    """The newest of `pending` (oldest first) that fit a quarter of `max_tokens`, without gaps."""
+    if max_tokens is None:
+        return list(pending)
+    room = max_tokens * PENDING_SHARE - prices.late_fence
+    kept: list[Message] = []
+    for message in reversed(pending):
+        room -= prices.pending_line(message)
+        if room < 0:
+            break
+        kept.append(message)
+    return kept[::-1]
+
+
+def stable_facts(facts: Iterable[Fact]) -> list[Fact]:
+    """The facts of the stable block: pinned ones and the user's profile, by key; the 20 foremost if there are more."""
+    wanted = [fact for fact in facts if fact.pinned or (fact.about == "user" and attribute(fact.attribute).profile)]
+    return sorted(sorted(wanted, key=_foremost)[:MOST_STABLE], key=_place)
+
+
+def _foremost(fact: Fact) -> tuple[bool, float, str, str]:
+    return (not fact.pinned, -fact.importance, *_place(fact))
+
+
+def _place(fact: Fact) -> tuple[str, str]:
+    return (fact.key, fact.id)
+
+
+def _stable_within(stable: Sequence[Fact], room: float, prices: Prices) -> list[Fact]:
+    room -= prices.stable_fence
+    kept: list[Fact] = []
+    for fact in sorted(stable, key=_foremost):
+        price = prices.line(fact)
+        if price <= room:
+            room -= price
+            kept.append(fact)
+    return sorted(kept, key=_place)
+
+
+def _block(fence: int, lines: Iterable[int]) -> int:
+    """The price of a block; none where it has no lines."""
+    within = list(lines)
+    return fence + sum(within) if within else 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What a fact or message says, for telling whether another says the same."""
+
+    content: Fact | Message
+    stems: frozenset[str]
+    sharp: frozenset[str]
+
+    @classmethod
+    def of(cls, content: Fact | Message) -> _Said:
+        found = frozenset(stems(content.text))
+        return cls(content, found, frozenset(_SHARP.findall(content.text.casefold()) if found else [content.text]))
+
+    def same_as(self, other: _Said) -> bool:
+        if type(self.content) is not type(other.content) or self.sharp != other.sharp:
+            return False
+        return len(self.stems & other.stems) >= SAME * len(self.stems | other.stems)
+
+
+@dataclass(slots=True)
+class _Choice:
+    """What was chosen so far, and what it leaves room for."""
+
+    room: float
+    prices: Prices
+    limit: float
+    min_relevance: float
+    shown: frozenset[str]
+    said: list[_Said]
+    counts: Counter[type] = field(default_factory=Counter)
+    left_out: list[LeftOut] = field(default_factory=list)
+
+    def takes(self, each: Ranked) -> bool:
+        """Whether `each` is chosen; if not, notes why."""
+        why = next(self._objections(each), None)
+        if why is None:
+            self._add(each.item.content)
+        elif len(self.left_out) < MOST_LEFT_OUT:
+            self.left_out.append(LeftOut(text=each.item.content.text, why=why, score=each.score))
+        return why is None
+
+    def _objections(self, each: Ranked) -> Iterator[str]:
+        content = each.item.content
+        if each.relevance < self.min_relevance:
+            yield f"relevance {each.relevance:.2f} is below {self.min_relevance:.2f}"
+        if self.counts[type(content)] >= self.limit:
+            yield f"over the limit of {self.limit}"
+        if content.id in self.shown:
+            return
+        price = self.prices.line(content)
+        if price > self.room:
+            yield f"needs {price} tokens, {max(math.floor(self.room), 0)} are left"
+        said = _Said.of(content)
+        yield from (f"same as {other.content.text!r}" for other in self.said if said.same_as(other))
+
+    def _add(self, content: Fact | Message) -> None:
+        self.counts[type(content)] += 1
+        if content.id not in self.shown:
+            self.room -= self.prices.line(content)
+            self.said.append(_Said.of(content))

@@ -1,0 +1,145 @@
+"""Models as records and back; ids by construction.
+
+A field that is a column of its kind keeps its Python type, every other field is stored as JSON. Reading is tolerant:
+fields that a newer version wrote are ignored, fields that an older one did not know take their defaults.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+from .attributes import attribute
+from .model import Fact, Message
+from .scope import MemoryScope, Scope, digest
+from .stores.base import Record
+from .stores.kinds import FIXED, KINDS, Type
+from .words import terms
+
+AnyModel = TypeVar("AnyModel", bound=BaseModel)
+
+
+def fact_id(scope: Scope, namespace: str, key: str) -> str:
+    """The id of the one fact that `key` can name in `namespace` of `scope`."""
+    return digest(scope.tenant, scope.level.value, scope.id, namespace, key)
+
+
+def message_id(scope: Scope, number: int) -> str:
+    """The id of the message at place `number` of a conversation."""
+    return digest("message", scope.token, str(number))
+
+
+def fact_record(fact: Fact, subject: Scope) -> Record:
+    """`fact` as it is stored. What is deleted or archived has no terms: no search finds it."""
+    return Record(
+        kind="fact",
+        id=fact.id,
+        scope=fact.owner,
+        subject=subject,
+        version=fact.version,
+        fields=record_fields(fact, "fact"),
+        terms=() if fact.deleted_at or fact.archived_at else fact_terms(fact),
+    )
+
+
+def fact_of(record: Record) -> Fact:
+    """Read back what `fact_record` gave."""
+    place = {
+        "id": record.id,
+        "scope": record.scope.level,
+        "scope_id": record.scope.id,
+        "tenant": record.scope.tenant,
+        "version": record.version,
+    }
+    return Fact.model_validate({"value": None, **_known(record.fields, Fact), **place})
+
+
+def fact_terms(fact: Fact) -> tuple[str, ...]:
+    """The words under which `fact` is found, each once: its own, and those that people ask for its attribute with."""
+    own = terms(" ".join((fact.text, *_texts(fact.value), fact.key, *fact.tags)))
+    return tuple(dict.fromkeys((*own, *_attribute_terms(fact.attribute))))
+
+
+@lru_cache(maxsize=1024)
+def _attribute_terms(name: str) -> tuple[str, ...]:
+    return tuple(terms(" ".join(attribute(name).words)))
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield name
+            yield from _texts(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _texts(inner)
+    elif isinstance(value, str | int | float) and not isinstance(value, bool):
+        yield str(value)
+
+
+def version_record(fact: Fact, subject: Scope, superseded_at: datetime) -> Record:
+    """`fact`, which is about to be replaced, as an entry of its history."""
+    return Record(
+        kind="version",
+        id=digest("version", fact.id, str(fact.version)),
+        scope=fact.owner,
+        subject=subject,
+        fields={
+            "fact_id": fact.id,
+            "number": fact.version,
+            "recorded_at": fact.updated_at,
+            "superseded_at": superseded_at,
+            "fact": fact.model_dump(mode="json"),
+        },
+    )
+
+
+def version_of(record: Record) -> Fact:
+    """The fact as it was, read back from an entry of its history."""
+    return Fact.model_validate({"value": None, **_known(record.fields["fact"], Fact)})
+
+
+def message_record(message: Message, scope: Scope, subject: Scope, number: int) -> Record:
+    """`message` at place `number` of the conversation of `scope`. An id of its own is kept beside the record's."""
+    own_id = {"message_id": message.id} if message.id else {}
+    return Record(
+        kind="message",
+        id=message_id(scope, number),
+        scope=scope,
+        subject=subject,
+        fields={**record_fields(message, "message"), "number": number, "text": message.text, **own_id},
+        terms=tuple(terms(f"{message.name or ''} {message.text}")),
+    )
+
+
+def message_of(record: Record) -> Message:
+    """Read back what `message_record` gave; a message that came without an id has that of its record."""
+    known = _known(record.fields, Message)
+    if record.scope.level is MemoryScope.SESSION:
+        known.setdefault("session_id", record.scope.id)
+    return Message.model_validate({**known, "id": record.fields.get("message_id") or record.id})
+
+
+def record_fields(model: BaseModel, kind: str) -> dict[str, Any]:
+    """The fields of a record of `kind` that `model` fills: typed columns as they are, all others as JSON."""
+    plain = _plain_columns(kind)
+    fields = model.model_dump(mode="json", exclude_none=True, exclude={*FIXED, *plain})
+    return fields | {name: getattr(model, name) for name in plain if name in type(model).model_fields}
+
+
+@lru_cache
+def _plain_columns(kind: str) -> tuple[str, ...]:
+    return tuple(name for name, type_ in KINDS[kind].columns.items() if type_ is not Type.JSON)
+
+
+def model_of(record: Record, model: type[AnyModel]) -> AnyModel:
+    """Read a `model` from the fields and the id of a record."""
+    return model.model_validate({**_known(record.fields, model), "id": record.id})
+
+
+def _known(fields: Mapping[str, Any], model: type[BaseModel]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None and name in model.model_fields}

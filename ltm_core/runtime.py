@@ -1,0 +1,148 @@
+"""What all faces of one memory share: the store, the policies, the two loops and the worker."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import weakref
+from collections import OrderedDict
+from collections.abc import Coroutine, Sequence
+from datetime import datetime
+from typing import Any, TypeVar
+from uuid import uuid4
+
+from .errors import UsageError
+from .home import Home, call
+from .learn.align import align
+from .learn.turns import Turns
+from .learn.worker import Worker
+from .learning import Learning
+from .model import FactUpdate
+from .policies import Policies
+from .recalling import Recalling
+from .scope import DEFAULT_TENANT
+from .stores.base import Store
+
+R = TypeVar("R")
+
+REMEMBERED_OUTCOMES = 1024
+
+
+class Runtime:
+    """One memory at work. Opened by its first call, closed once, opened anew in a forked child."""
+
+    def __init__(
+        self, store: Store, policies: Policies, *, tenant: str = DEFAULT_TENANT, background: bool = True
+    ) -> None:
+        self.store = store
+        self.policies = policies
+        self.tenant = tenant
+        self.name = uuid4().hex
+        self.home = Home("ltm-home")
+        self.school = Home("ltm-learning")
+        self.turns = Turns(store, align)
+        self.learning = Learning(store, policies, self.home)
+        self.recalling = Recalling(store, policies, self.turns)
+        self.worker = Worker(store, self.learning, self.home, self.school, policies.clock, self._settled)
+        self._background = background
+        self._outcomes: OrderedDict[str, Sequence[FactUpdate]] = OrderedDict()
+        self._opening: asyncio.Lock | None = None
+        self._open = False
+        self._closed = False
+        _RUNTIMES.add(self)
+
+    def now(self) -> datetime:
+        """The time by this memory's clock."""
+        return self.policies.clock()
+
+    async def run(self, work: Coroutine[Any, Any, R]) -> R:
+        """Await `work` on the home loop, with the store open. Raises `UsageError` after `close`."""
+        return await self.home.run(self._opened(work))
+
+    async def teach(self, work: Coroutine[Any, Any, R]) -> R:
+        """Await `work` on the learning loop, with the store open."""
+        try:
+            await self.run(_nothing())
+        except BaseException:
+            work.close()
+            raise
+        return await self.school.run(work)
+
+    def outcome(self, job_id: str) -> Sequence[FactUpdate] | None:
+        """What learning a job did, if this process did it lately."""
+        return self._outcomes.get(job_id)
+
+    def wake(self) -> None:
+        """Tell the worker that there is work."""
+        if self._background and not self._closed:
+            self.school.submit(self.worker.wake())
+
+    async def open(self) -> None:
+        """Open the store now rather than at the first call."""
+        await self.run(_nothing())
+
+    async def close(self) -> None:
+        """The same as `close_now`, without blocking the caller's loop."""
+        await call(self.close_now)
+
+    def close_now(self) -> None:
+        """Stop learning, give back the store, end both threads. What waits is learned at the next start."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._open:
+            self.school.wait(self.worker.stop())
+            self.home.wait(self.store.close())
+            self._open = False
+        self.school.stop()
+        self.home.stop()
+
+    def forget(self) -> None:
+        """In a forked child: what is open belongs to the parent."""
+        self.store.forget_connections()
+        self.turns.forget()
+        self.worker.forget()
+        self._opening = None
+        self._open = False
+
+    async def _opened(self, work: Coroutine[Any, Any, R]) -> R:
+        try:
+            await self._ensure_open()
+        except BaseException:
+            work.close()
+            raise
+        return await work
+
+    async def _ensure_open(self) -> None:
+        if self._closed:
+            raise UsageError("This memory is closed. Make a new one to go on.")
+        if self._open:
+            return
+        self._opening = self._opening or asyncio.Lock()
+        async with self._opening:
+            if not self._open:
+                await self.store.open()
+                self._open = True
+                if self._background:
+                    self.school.submit(self.worker.start())
+
+    def _settled(self, job_id: str, updates: Sequence[FactUpdate]) -> None:
+        self._outcomes[job_id] = updates
+        while len(self._outcomes) > REMEMBERED_OUTCOMES:
+            self._outcomes.popitem(last=False)
+
+
+_RUNTIMES: weakref.WeakSet[Runtime] = weakref.WeakSet()
+
+
+async def _nothing() -> None:
+    pass
+
+
+def _after_fork() -> None:
+    for runtime in list(_RUNTIMES):
+        runtime.forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

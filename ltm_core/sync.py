@@ -1,0 +1,141 @@
+"""The same memory without await: each verb is made from its async one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from contextlib import AbstractContextManager
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, Unpack, cast
+
+from .assemble import Options, Storage
+from .facts import PersistentFacts
+from .home import Home
+from .jobs import Jobs
+from .memory import AsyncMemory
+from .runtime import Runtime
+from .scope import DEFAULT_TENANT
+from .sessions import Sessions
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Inner = TypeVar("Inner")
+
+
+class _Face(Protocol[Inner]):
+    """Something whose verbs block, over something whose verbs are awaited."""
+
+    _inner: Inner
+    _home: Home
+
+
+def blocking(
+    verb: Callable[Concatenate[Inner, P], Coroutine[Any, Any, R]],
+) -> Callable[Concatenate[_Face[Inner], P], R]:
+    """The verb for callers without a loop: the same signature, the same documentation, the result itself."""
+
+    @wraps(verb)
+    def wait(self: _Face[Inner], *args: P.args, **kwargs: P.kwargs) -> R:
+        return self._home.wait(verb(self._inner, *args, **kwargs))
+
+    return cast("Callable[Concatenate[_Face[Inner], P], R]", wait)
+
+
+class Facts:
+    """`PersistentFacts` without await."""
+
+    def __init__(self, inner: PersistentFacts, home: Home) -> None:
+        self._inner = inner
+        self._home = home
+
+    add = blocking(PersistentFacts.add)
+    get = blocking(PersistentFacts.get)
+    update = blocking(PersistentFacts.update)
+    delete = blocking(PersistentFacts.delete)
+    search = blocking(PersistentFacts.search)
+    get_all = blocking(PersistentFacts.get_all)
+    filter = blocking(PersistentFacts.filter)
+    history = blocking(PersistentFacts.history)
+    extract_from_messages = blocking(PersistentFacts.extract_from_messages)
+    update_intelligent = blocking(PersistentFacts.update_intelligent)
+
+
+class SessionsFace:
+    """`Sessions` without await."""
+
+    def __init__(self, inner: Sessions, home: Home) -> None:
+        self._inner = inner
+        self._home = home
+
+    add_message = blocking(Sessions.add_message)
+    get_messages = blocking(Sessions.get_messages)
+    clear = blocking(Sessions.clear)
+
+
+class JobsFace:
+    """`Jobs` without await."""
+
+    def __init__(self, inner: Jobs, home: Home) -> None:
+        self._inner = inner
+        self._home = home
+
+    list = blocking(Jobs.list)
+    show = blocking(Jobs.show)
+    retry = blocking(Jobs.retry)
+    drop = blocking(Jobs.drop)
+
+
+class Memory:
+    """A long-term memory whose verbs block; everything else is as in `AsyncMemory`.
+
+    >>> with Memory("memory://") as memory:
+    ...     updates = memory.remember("I moved to Berlin.", user_id="ana")
+    ...     print(updates[0].operation, memory.recall("Where do I live?", user_id="ana").facts[0].value)
+    ADD Berlin
+    """
+
+    def __init__(
+        self,
+        url: Storage | None = None,
+        *,
+        store: Storage | None = None,
+        tenant: str = DEFAULT_TENANT,
+        background: bool = True,
+        **options: Unpack[Options],
+    ) -> None:
+        self._inner = AsyncMemory(url, store=store, tenant=tenant, background=background, **options)
+        self._home = self._inner.runtime.home
+        self.facts = Facts(self._inner.facts, self._home)
+        self.sessions = SessionsFace(self._inner.sessions, self._home)
+        self.jobs = JobsFace(self._inner.jobs, self._home)
+
+    observe = blocking(AsyncMemory.observe)
+    remember = blocking(AsyncMemory.remember)
+    recall = blocking(AsyncMemory.recall)
+    forget = blocking(AsyncMemory.forget)
+    flush = blocking(AsyncMemory.flush)
+
+    @property
+    def runtime(self) -> Runtime:
+        """What the faces of this memory share; for adapters."""
+        return self._inner.runtime
+
+    def close(self) -> None:
+        """Stop learning and give back the database. What waits is learned at the next start. Twice is harmless."""
+        self.runtime.close_now()
+
+    def scope(
+        self, *, user_id: str | None = None, session_id: str | None = None, agent_id: str | None = None
+    ) -> AbstractContextManager[None]:
+        """Name the ids once for all calls inside a `with` block, across threads, tasks and loops."""
+        return self._inner.scope(user_id=user_id, session_id=session_id, agent_id=agent_id)
+
+    def as_async(self) -> AsyncMemory:
+        """The same memory with async verbs, for callers inside a loop."""
+        return self._inner
+
+    def __enter__(self) -> Self:
+        self._home.wait(self.runtime.open())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
