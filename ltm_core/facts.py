@@ -259,15 +259,6 @@ class PersistentFacts:
         where = Where("fact", (owner,), ids=(fact_id(owner, place, key),))
         return next(map(fact_of, await self._runtime.store.scan(where)), None)
 
-    async def forget(self, what: str | Mapping[str, Any], who: Identity, namespace: str) -> int:
-        """Delete what has this key or id, or passes these filters, in the user's and the session's own scopes."""
-        named = AnyOf(Compare("id", "eq", what), Compare("key", "eq", what)) if isinstance(what, str) else None
-        test = named or condition(what)  # type: ignore[arg-type] # a str is taken above
-        mine = tuple(scope for scope in who.scopes if scope.level in (MemoryScope.USER, MemoryScope.SESSION))
-        where = Where("fact", mine).also(Compare("namespace", "eq", namespace), *current_at(self._runtime.now()))
-        found = await self._runtime.store.scan(where.also(test) if test else where)
-        return sum([await self._delete(fact.owner, fact.key, namespace) for fact in map(fact_of, found)])
-
     async def _get(self, owner: Scope, key: str) -> Fact | None:
         fact = await self._stored(owner, key)
         return fact if fact is not None and fact.is_current(self._runtime.now()) else None
@@ -291,6 +282,19 @@ class PersistentFacts:
                 updates = await self._learning.updates(candidates, into, now)
                 await self._runtime.store.apply(writes_for(updates, into.subject, now))
         return updates
+
+
+async def forget(facts: PersistentFacts, what: str | Mapping[str, Any], who: Identity, namespace: str) -> int:
+    """Delete what has this key or id, or passes these filters, in the user's and the session's own scopes."""
+    if isinstance(what, str):
+        test: Condition | None = AnyOf(Compare("id", "eq", what), Compare("key", "eq", what))
+    else:
+        test = condition(what)
+    mine = tuple(scope for scope in who.scopes if scope.level in (MemoryScope.USER, MemoryScope.SESSION))
+    runtime = facts._runtime
+    where = Where("fact", mine).also(Compare("namespace", "eq", namespace), *current_at(runtime.now()))
+    found = await runtime.store.scan(where.also(test) if test else where)
+    return sum([await facts._delete(fact.owner, fact.key, namespace) for fact in map(fact_of, found)])
 
 
 def _runtime(storage: Any, tenant: str | None) -> Runtime:

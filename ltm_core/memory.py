@@ -10,7 +10,7 @@ from typing import Any, Self, Unpack
 from .ambient import identity, scoped
 from .assemble import Options, Storage, policies_of, store_of
 from .errors import ConfigurationError, InvalidInput
-from .facts import PersistentFacts
+from .facts import PersistentFacts, forget
 from .filters import condition
 from .jobs import Jobs
 from .learn.turns import Turn
@@ -167,7 +167,7 @@ class AsyncMemory:
         if not what:
             raise InvalidInput("Say what to forget: a key, an id, or filters such as {'category': 'work'}.")
         who = self._who(user_id, session_id, None)
-        return await self.runtime.run(self.facts.forget(what, who, namespace))
+        return await self.runtime.run(forget(self.facts, what, who, namespace))
 
     async def flush(self, timeout: float | None = None) -> bool:  # noqa: ASYNC109 # part of the public face
         """Learn all that waits, without regard to pauses between tries. True if nothing is left waiting."""

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, Protocol, cast
 
-from tenacity import RetryCallState, wait_exponential_jitter
+from tenacity import RetryCallState, wait_exponential, wait_random
 
 from ..errors import ConflictError, ExtractionError, NotFound
 from ..home import Home
@@ -28,7 +28,7 @@ log = logging.getLogger("ltm_core")
 ALWAYS = datetime.max.replace(tzinfo=UTC)
 MAX_ATTEMPTS = 5
 MAX_TURNS = 20
-_backoff = wait_exponential_jitter(initial=2, max=600, jitter=1)
+_backoff = wait_exponential(multiplier=2, max=600) + wait_random(0, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,7 +295,7 @@ class Worker:
 
 
 def backoff(attempts: int) -> float:
-    """Seconds until the next try: exponential with jitter (tenacity's formula), 10 minutes at most."""
+    """Seconds until the next try: 2, 4, 8 … 600, and up to one of jitter."""
     return float(_backoff(cast("RetryCallState", SimpleNamespace(attempt_number=attempts))))
 
 

@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from ltm_core.model import Candidate
+from ltm_core.policies import Extracting
+
+
+def told(given: Extracting) -> Sequence[Candidate]:
+    """An extractor for tests: `set ATTRIBUTE VALUE` and `drop ATTRIBUTE`, one a line, said by the user."""
+    found = []
+    for message in given.messages:
+        for line in message.text.splitlines() if message.role == "user" else ():
+            verb, _, rest = line.partition(" ")
+            name, _, value = rest.partition(" ")
+            attribute, _, item = name.partition("#")
+            if verb in ("set", "drop"):
+                found.append(
+                    Candidate(
+                        attribute=attribute,
+                        item=item or None,
+                        value=value or None,
+                        retract=verb == "drop",
+                        sources=[message.id] if message.id else [],
+                    )
+                )
+    return found
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    yield "memory://" if request.param == "memory" else f"sqlite:///{tmp_path}/memory.db"

@@ -1,0 +1,121 @@
+"""One loop of its own: any thread, any loop, twice `asyncio.run`, after fork, and an exit that nothing holds up."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from ltm_core import AsyncMemory, Memory, UsageError
+from ltm_core.home import Home, call
+from tests.conftest import told
+
+
+def test_the_same_memory_works_from_two_runs_of_asyncio(url: str) -> None:
+    memory = AsyncMemory(url, extract=told)
+    asyncio.run(_tell(memory, "set location Oslo"))
+    assert asyncio.run(_ask(memory)) == ["Oslo"]
+    asyncio.run(memory.close())
+
+
+def test_the_same_memory_works_from_many_threads(url: str) -> None:
+    with Memory(url, extract=told) as memory, ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda n: memory.remember(f"set location city{n}", user_id=f"u{n}"), range(24)))
+        found = threads.map(lambda n: memory.recall("location", user_id=f"u{n}").facts[0].value, range(24))
+        assert list(found) == [f"city{n}" for n in range(24)]
+
+
+async def test_the_blocking_face_works_inside_a_running_loop(url: str) -> None:
+    with Memory(url, extract=told) as memory:
+        memory.remember("set location Oslo", user_id="u")
+        assert memory.recall("location", user_id="u").facts[0].value == "Oslo"
+
+
+async def test_a_blocking_verb_on_the_home_thread_says_so_instead_of_hanging(url: str) -> None:
+    with Memory(url, extract=told) as memory:
+
+        async def inside() -> None:
+            memory.recall("location", user_id="u")
+
+        with pytest.raises(UsageError, match="await"):
+            await memory.runtime.home.run(inside())
+
+
+async def test_cancelling_the_caller_cancels_the_work() -> None:
+    home = Home("test")
+    began, cancelled = threading.Event(), threading.Event()
+
+    async def forever() -> None:
+        began.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+
+    task = asyncio.create_task(home.run(forever()))
+    await asyncio.to_thread(began.wait, 5)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await asyncio.to_thread(cancelled.wait, 5)
+    home.stop()
+
+
+async def test_call_awaits_coroutines_and_runs_blocking_functions_elsewhere() -> None:
+    async def doubled(number: int) -> int:
+        return 2 * number
+
+    assert await call(doubled, 2) == 4
+    assert await call(lambda number: doubled(number), 3) == 6
+    assert await call(threading.get_ident) != threading.get_ident()
+    with pytest.raises(ZeroDivisionError):
+        await call(lambda: 1 / 0)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_after_fork_the_child_begins_anew(tmp_path: Path) -> None:
+    with Memory(f"sqlite:///{tmp_path}/memory.db", extract=told) as memory:
+        memory.remember("set location Oslo", user_id="u")
+        child = os.fork()
+        if child == 0:
+            found = memory.recall("location", user_id="u").facts[0].value == "Oslo"
+            learned = memory.remember("set name Ana", user_id="u")[0].operation == "ADD"
+            os._exit(0 if found and learned else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert memory.recall("name", user_id="u").facts[0].value == "Ana"
+
+
+@pytest.mark.parametrize("left_open", ["", "memory.observe('set name Ana', user_id='u')"])
+@pytest.mark.parametrize("where", ["memory://", "sqlite:///{}/memory.db"])
+def test_a_memory_that_nobody_closed_does_not_hold_up_the_exit(tmp_path: Path, where: str, left_open: str) -> None:
+    script = textwrap.dedent(f"""
+        import threading
+        from ltm_core import Memory
+        def slow(given):
+            threading.Event().wait(60)
+        memory = Memory({where.format(tmp_path)!r}, extract=slow)
+        memory.recall("x", user_id="u")
+        {left_open}
+        print("ends")
+    """)
+    run = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, timeout=20, check=False
+    )
+    assert (run.stdout, run.stderr, run.returncode) == ("ends\n", "", 0)
+
+
+async def _tell(memory: AsyncMemory, text: str) -> None:
+    await memory.remember(text, user_id="u")
+
+
+async def _ask(memory: AsyncMemory) -> list[str]:
+    return [fact.value for fact in (await memory.recall("location", user_id="u")).facts]
