@@ -18,6 +18,7 @@ from .learn.commit import history, writes_for
 from .learning import Destination
 from .llm import Complete
 from .model import Candidate, Fact, FactUpdate, Messages, Operation, messages_of, split_key, valid_json
+from .recall.gather import current_at
 from .records import fact_id, fact_of, fact_record, version_of
 from .runtime import Runtime
 from .scope import DEFAULT_TENANT, Identity, MemoryScope, Scope
@@ -299,12 +300,6 @@ async def forget(facts: PersistentFacts, what: str | Mapping[str, Any], who: Ide
 
 def _runtime(storage: Any, tenant: str | None) -> Runtime:
     return Runtime(store_of(storage), policies_of(), tenant=tenant or DEFAULT_TENANT, background=False)
-
-
-def current_at(now: datetime) -> list[Condition]:
-    """`Fact.is_current` as conditions."""
-    ends = ("deleted_at", "archived_at", "expires_at", "valid_to")
-    return [AnyOf(Compare(end, "exists", False), Compare(end, "gt", now)) for end in ends]
 
 
 def _attempts(most: int) -> AsyncRetrying:

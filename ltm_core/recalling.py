@@ -20,7 +20,7 @@ from .records import message_of
 from .scope import Identity, MemoryScope, Scope
 from .stores.base import Compare, Condition, Store, Where
 
-CANDIDATES = 200
+CANDIDATES = 64
 MOST_PENDING = 10
 
 
@@ -72,7 +72,7 @@ class Recalling:
             pending=pending,
             limit=asked.limit,
             max_tokens=asked.max_tokens,
-            min_relevance=asked.min_relevance,
+            min_relevance=asked.min_relevance if asked.query.strip() else 0.0,
             prices=self._prices,
         )
         found = [_scored(each) for each in fitted.ranked]

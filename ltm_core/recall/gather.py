@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import Protocol
 
 from ..attributes import attributes
 from ..model import Fact
@@ -13,7 +14,6 @@ from ..records import fact_id, fact_of, message_of
 from ..scope import Identity, Scope
 from ..stores.base import All, AnyOf, Compare, Condition, Order, Record, Store, Where
 
-# What may end a fact: `Fact.is_current` as a query.
 _ENDS = ("deleted_at", "archived_at", "expires_at", "valid_to")
 _UPDATED: Order = (("updated_at", "desc"),)
 _IMPORTANT: Order = (("importance", "desc"),)
@@ -21,9 +21,18 @@ _SAID: Order = (("created_at", "desc"),)
 _MOST_STABLE = 100
 
 
+class Viewer(Protocol):
+    """Who may see these scopes, the most specific first: an `Identity`, or a part of one."""
+
+    @property
+    def scopes(self) -> tuple[Scope, ...]:
+        """The scopes that may be seen."""
+        ...
+
+
 async def gather_facts(
     store: Store,
-    identity: Identity,
+    identity: Viewer,
     terms: Sequence[str],
     *,
     namespace: str,
@@ -33,24 +42,24 @@ async def gather_facts(
 ) -> list[Item]:
     """Current facts that `identity` may see, as candidates for ranking: one per key, that of the most specific scope.
 
-    All of them where there are fewer than `limit`. Else, for each scope, up to `limit` each of those that share most
-    words with `terms`, were updated last, and are most important.
+    All of them where there are fewer than `limit`. Else the `limit` newest and, for each scope, the `limit` that share
+    most words with `terms`, and a few of the latest and of the most important.
     """
-    visible = _current(identity, namespace, now)
+    visible = _visible(identity, namespace, now)
     wanted = visible.also(filters) if filters else visible
     found = await store.scan(wanted, order=_UPDATED, limit=limit)
     if len(found) == limit:
         parts = [await _best_of(store, replace(wanted, scopes=(scope,)), terms, limit) for scope in identity.scopes]
-        found = [record for part in parts for record in part]
+        found = _once([*found, *(record for part in parts for record in part)])
     layers = {scope: layer for layer, scope in enumerate(identity.scopes)}
     return [_fact_item(record, layers[record.scope]) for record in await _unshadowed(store, visible, found)]
 
 
-async def gather_stable(store: Store, identity: Identity, *, namespace: str, now: datetime) -> list[Fact]:
+async def gather_stable(store: Store, identity: Viewer, *, namespace: str, now: datetime) -> list[Fact]:
     """Current facts that may belong into the stable block, whatever is asked: pinned ones and the user's profile."""
     names = tuple(name for name, row in attributes().items() if row.profile)
     profile = All(Compare("attribute", "in", names), Compare("about", "eq", "user"))
-    visible = _current(identity, namespace, now)
+    visible = _visible(identity, namespace, now)
     wanted = visible.also(AnyOf(Compare("pinned", "eq", True), profile))
     found = await store.scan(wanted, order=_IMPORTANT, limit=_MOST_STABLE)
     return [fact_of(record) for record in await _unshadowed(store, visible, found)]
@@ -84,9 +93,13 @@ async def total(store: Store, identity: Identity, kind: str) -> int:
     return await store.count(Where(kind, **whose))
 
 
-def _current(identity: Identity, namespace: str, now: datetime) -> Where:
-    """The facts that `identity` may see and that hold at `now`."""
-    test = All(Compare("namespace", "eq", namespace), *(_open_at(end, now) for end in _ENDS))
+def current_at(now: datetime) -> list[Condition]:
+    """What a fact must meet to hold at `now`: `Fact.is_current` as a query."""
+    return [_open_at(end, now) for end in _ENDS]
+
+
+def _visible(identity: Viewer, namespace: str, now: datetime) -> Where:
+    test = All(Compare("namespace", "eq", namespace), *current_at(now))
     return Where("fact", scopes=identity.scopes, test=test)
 
 
@@ -95,9 +108,10 @@ def _open_at(end: str, now: datetime) -> Condition:
 
 
 async def _best_of(store: Store, where: Where, terms: Sequence[str], limit: int) -> list[Record]:
+    few = max(limit // 4, 1)
     by_words = await store.search_text(where, terms, limit) if terms else []
-    by_time = await store.scan(where, order=_UPDATED, limit=limit)
-    by_weight = await store.scan(where, order=_IMPORTANT, limit=limit)
+    by_time = await store.scan(where, order=_UPDATED, limit=few)
+    by_weight = await store.scan(where, order=_IMPORTANT, limit=few)
     return _once([*by_words, *by_time, *by_weight])
 
 

@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ltm_core.model import Fact, Message
+from ltm_core.policies import Item, Ranked, Ranking
+from ltm_core.recall.rank import HALF_LIVES, STRATEGIES, WEIGHTS, rank, recency
+from ltm_core.words import terms
+
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+
+def item(
+    text: str,
+    *,
+    key: str = "",
+    days: float = 1,
+    layer: int = 0,
+    importance: float = 0.5,
+    confidence: float = 1.0,
+    memory_type: str = "fact",
+) -> Item:
+    at = NOW - timedelta(days=days)
+    key = key or text
+    fact = Fact(id=key, key=key, value=text, text=text, created_at=at, updated_at=at, memory_type=memory_type)
+    return Item(fact, terms(text), at, layer, importance, confidence)
+
+
+def said(text: str, *, days: float = 1, role: str = "user", name: str | None = None) -> Item:
+    at = NOW - timedelta(days=days)
+    return Item(Message(role=role, name=name, content=text, created_at=at, id=text), terms(text), at)
+
+
+def asking(query: str, items: Sequence[Item], total: int = 0) -> Ranking:
+    return Ranking(query, terms(query), items, total or len(items), NOW)
+
+
+def texts(ranked: Sequence[Ranked]) -> list[str]:
+    return [each.item.content.text for each in ranked]
+
+
+WORDS = ["oslo", "lisbon", "garden", "piano", "chess", "sailing", "coffee", "the", "and"]
+SHARES = st.floats(0, 1)
+TEXTS = st.lists(st.sampled_from(WORDS), min_size=1, max_size=12).map(" ".join)
+ITEMS = st.lists(
+    st.builds(
+        item,
+        TEXTS,
+        key=st.text("abc", min_size=1, max_size=2),
+        days=st.floats(-10, 4000),
+        layer=st.integers(0, 3),
+        importance=SHARES,
+        confidence=SHARES,
+        memory_type=st.sampled_from([*HALF_LIVES, "own"]),
+    ),
+    max_size=8,
+    unique_by=lambda each: each.content.id,
+)
+
+
+@given(ITEMS, TEXTS, st.integers(0, 10_000))
+def test_the_parts_sum_to_the_score_and_relevance_is_a_share(items: list[Item], query: str, total: int) -> None:
+    for strategy in STRATEGIES.values():
+        for each in strategy(asking(query, items, total)):
+            assert math.isclose(math.fsum(each.parts.values()), each.score, abs_tol=1e-9)
+            assert 0.0 <= each.relevance <= 1.0
+
+
+@given(st.data(), ITEMS, TEXTS)
+def test_the_order_does_not_depend_on_the_order_given(data: st.DataObject, items: list[Item], query: str) -> None:
+    shuffled = data.draw(st.permutations(items))
+    for strategy in STRATEGIES.values():
+        assert strategy(asking(query, items)) == strategy(asking(query, shuffled))
+
+
+@given(ITEMS, TEXTS)
+def test_every_strategy_gives_all_items_with_falling_scores(items: list[Item], query: str) -> None:
+    for strategy in STRATEGIES.values():
+        ranked = strategy(asking(query, items))
+        assert len(ranked) == len(items)
+        scores = [each.score for each in ranked]
+        assert scores == sorted(scores, reverse=True)
+
+
+@given(ITEMS, TEXTS, st.integers(0, 10_000))
+def test_what_shares_a_word_outranks_all_that_shares_none(items: list[Item], query: str, total: int) -> None:
+    ranked = rank(asking(query, items, total))
+    matching = [each.relevance > 0 for each in ranked]
+    assert matching == sorted(matching, reverse=True)
+    assert matching == [bool(set(each.item.terms) & set(terms(query))) for each in ranked]
+
+
+def test_the_bonus_for_a_match_outweighs_all_that_does_not_depend_on_the_query() -> None:
+    assert WEIGHTS["match"] > sum(WEIGHTS.values()) - WEIGHTS["match"] - WEIGHTS["words"]
+
+
+@pytest.mark.parametrize("rest", ["", " piano chess sailing coffee garden" * 20])
+def test_relevance_is_one_where_all_words_match_however_long_the_text(rest: str) -> None:
+    ranked = rank(asking("Where in Lisbon is Oslo?", [item(f"lisbon oslo{rest}"), item("lisbon")]))
+    assert ranked[0].relevance == pytest.approx(1.0)
+    assert 0 < ranked[1].relevance < 1
+
+
+def test_relevance_is_zero_where_no_word_is_shared_or_asked() -> None:
+    assert rank(asking("chess", [item("oslo")]))[0].relevance == 0.0
+    assert rank(asking("what is it?", [item("oslo")]))[0].relevance == 0.0
+
+
+def test_a_rare_word_weighs_more_than_a_common_one() -> None:
+    items = [item(f"user drinks coffee {n}", key=str(n)) for n in range(9)] + [item("user plays chess", key="z")]
+    assert rank(asking("coffee or chess?", items))[0].item.content.text == "user plays chess"
+
+
+def test_a_word_matters_less_in_a_longer_text() -> None:
+    short, long = item("plays chess"), item("plays chess piano sailing coffee garden oslo lisbon")
+    assert texts(rank(asking("chess", [long, short])))[0] == "plays chess"
+
+
+def test_a_repeated_word_counts_with_diminishing_returns() -> None:
+    one, two, many = (said("chess " * times + "oslo " * (40 - times)) for times in (1, 2, 20))
+    first, second, third = (each.parts["words"] for each in reversed(rank(asking("chess", [one, two, many]))))
+    assert 0 < first < second < third
+    assert third < 20 * first
+
+
+def test_without_words_the_fresh_important_and_specific_come_first() -> None:
+    for better, worse in (
+        (item("a", days=1), item("b", days=300)),
+        (item("a", importance=0.9), item("b", importance=0.1)),
+        (item("a", confidence=0.9), item("b", confidence=0.1)),
+        (item("a", layer=0), item("b", layer=2)),
+    ):
+        assert texts(rank(asking("", [worse, better]))) == [better.content.text, worse.content.text]
+
+
+@pytest.mark.parametrize(
+    ("query", "first"),
+    [
+        ("What about chess?", "chess, says the user"),
+        ("What does Max say of chess?", "chess, says Max"),
+        ("what does MAX MÜLLER say of chess?", "chess, says Max"),
+    ],
+)
+def test_what_the_named_speaker_said_comes_first_or_else_what_the_user_said(query: str, first: str) -> None:
+    items = [
+        said("chess, says the user"),
+        said("chess, says nobody", role="assistant"),
+        said("chess, says Max", role="assistant", name="Max Müller"),
+    ]
+    assert texts(rank(asking(query, items)))[0] == first
+
+
+def test_a_fact_comes_before_the_same_words_of_the_assistant() -> None:
+    items = [said("plays chess", role="assistant", days=0), item("plays chess", days=0, confidence=0.5)]
+    assert rank(asking("chess", items))[0].item is items[1]
+
+
+def test_a_plan_fades_sooner_than_a_fact() -> None:
+    assert recency(item("a", days=14, memory_type="event"), NOW) == pytest.approx(0.5)
+    assert recency(item("a", days=30), NOW) > recency(said("a", days=30), NOW) == pytest.approx(0.5)
+    assert recency(item("a", days=-3), NOW) == 1.0
+
+
+def test_recent_is_newest_first_whatever_is_asked() -> None:
+    items = [item("chess", days=9), item("oslo", days=2, memory_type="event"), item("piano", days=5)]
+    assert texts(STRATEGIES["recent"](asking("chess", items))) == ["oslo", "piano", "chess"]
+
+
+def test_all_goes_by_layer_then_importance_then_key() -> None:
+    items = [item("d", layer=1, importance=1), item("c"), item("b"), item("a", importance=0.1)]
+    assert texts(STRATEGIES["all"](asking("d", items))) == ["b", "c", "a", "d"]
+
+
+def test_nothing_ranks_to_nothing() -> None:
+    assert [strategy(asking("chess", [])) for strategy in STRATEGIES.values()] == [[], [], []]
