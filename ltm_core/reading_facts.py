@@ -1,0 +1,206 @@
+"""From the JSON of a model's reply to candidates: nothing usable is dropped, no garbage is let in."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+
+from .attributes import Attribute, attribute
+from .model import Candidate, Fact, Message, in_utc, slug
+from .reading import UnusableReply
+
+MAX_FACTS = 50
+MAX_CHARS = 2_000
+MAX_NAME = 40
+MAX_ITEM = 200
+
+_log = logging.getLogger(__name__)
+_T = TypeVar("_T")
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_SELF = frozenset({"", "user", "the_user", "self", "me", "i", "speaker"})
+_OF_USER = re.compile(r"^((the_)?user_s|my)_")
+_DATE = re.compile(r"\d{4}(-\d{2}){0,2}([T ].*)?", re.DOTALL)
+_YES = frozenset({"yes", "true"})
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What the model saw, in the order of its numbers, which count from 1, and which operations are wanted."""
+
+    messages: Sequence[Message]
+    known: Sequence[Fact]
+    allow: frozenset[str]
+
+    def replaced(self, number: Any) -> Fact | None:
+        """The known fact under `number`; None for a number that was never shown."""
+        return _at(self.known, number)
+
+    def sources(self, numbers: Any) -> list[str]:
+        """Ids of the messages under `numbers` (one or a list); of all that users said where none is meant."""
+        given = numbers if isinstance(numbers, list) else [numbers]
+        named = [message for number in given if (message := _at(self.messages, number))]
+        told = named or [message for message in self.messages if message.role == "user"]
+        return list(dict.fromkeys(message.id for message in told if message.id))
+
+    def admits(self, found: Candidate) -> bool:
+        """Whether the operation is wanted; whether a key is new is for reconciling to see."""
+        if found.retract:
+            return "DELETE" in self.allow
+        return "UPDATE" in self.allow if found.replaces else bool(self.allow & {"ADD", "UPDATE"})
+
+
+def _at(shown: Sequence[_T], number: Any) -> _T | None:
+    if isinstance(number, str) and re.fullmatch(r"#?[0-9]{1,3}", number.strip()):
+        number = int(number.strip().removeprefix("#"))
+    is_number = isinstance(number, int) and not isinstance(number, bool)
+    return shown[number - 1] if is_number and 1 <= number <= len(shown) else None
+
+
+def read_facts(data: Any, shown: Shown) -> list[Candidate]:
+    """The candidates in `data`, in its order. Raises `UnusableReply` where an item says what cannot be kept."""
+    found: list[Candidate] = []
+    latest: dict[str, Candidate] = {}
+    for number, given in enumerate(_items(data), 1):
+        candidate = _candidate(given, shown, f"fact {number}")
+        if candidate is None or not shown.admits(candidate) or _same(latest.get(candidate.key), candidate):
+            continue
+        latest[candidate.key] = candidate
+        found.append(candidate)
+    if len(found) > MAX_FACTS:
+        _log.warning("A model gave %d facts at once; the first %d are kept.", len(found), MAX_FACTS)
+    return found[:MAX_FACTS]
+
+
+def _items(data: Any) -> Iterator[Any]:
+    if isinstance(data, Mapping):
+        facts = data.get("facts", data)
+        yield from facts if isinstance(facts, list) else [facts]
+    elif isinstance(data, list):
+        for value in data:
+            yield from _items(value) if _is_group(value) else [value]
+    else:
+        raise UnusableReply("it is neither a JSON object nor a list")
+
+
+def _is_group(value: Any) -> bool:
+    return isinstance(value, list) or (isinstance(value, Mapping) and "facts" in value)
+
+
+def _same(before: Candidate | None, now: Candidate) -> bool:
+    """Models that fall into a loop say the same thing again and again."""
+    return before is not None and (before.value, before.retract) == (now.value, now.retract)
+
+
+def _candidate(given: Any, shown: Shown, which: str) -> Candidate | None:
+    if not given or isinstance(given, int | float):
+        return None
+    if not isinstance(given, Mapping) or not given.keys() & {"value", "retract"}:
+        raise UnusableReply(f"{which} is not an object with about, attribute and value")
+    value = _value(given.get("value"), which)
+    retract = given.get("retract") in (True, "true", "True", "yes")
+    if value in (None, "", [], {}) and not retract:
+        return None
+    known = shown.replaced(given.get("replaces"))
+    about, name, item = _named(given, value, known, which)
+    try:
+        return Candidate(
+            about=about,
+            attribute=name,
+            item=item,
+            value=value,
+            text=_text(given.get("text")) or _sentence(attribute(name), value, item, about),
+            retract=retract,
+            replaces=known.id if known else None,
+            valid_from=_date(given.get("valid_from")),
+            valid_to=_date(given.get("valid_to")),
+            sources=shown.sources(given.get("from")),
+            created_by="model",
+        )
+    except ValueError as error:
+        raise UnusableReply(f"{which} cannot be stored") from error
+
+
+def _named(given: Mapping[str, Any], value: Any, known: Fact | None, which: str) -> tuple[str, str, str | None]:
+    if known and not given.get("attribute"):
+        return known.about, known.attribute, known.item
+    name = _name(given.get("attribute"), f"{which}: attribute")
+    about = _name(given.get("about") or "user", f"{which}: about")
+    item = _item(given.get("item"), which)
+    if known and item is None and known.attribute == name:
+        item = known.item
+    return about, name, _fitting_item(attribute(name), item, value, which)
+
+
+def _name(given: Any, which: str) -> str:
+    if not isinstance(given, str):
+        raise UnusableReply(f"{which} is not a word")
+    words = re.sub(r"\W+", "_", slug(given)).strip("_")
+    name = "user" if words in _SELF and which.endswith("about") else _OF_USER.sub("", words)
+    if not name.isidentifier() or len(name) > MAX_NAME:
+        raise UnusableReply(f"{which} is not a word of at most {MAX_NAME} characters")
+    return name
+
+
+def _item(given: Any, which: str) -> str | None:
+    if given is None:
+        return None
+    if isinstance(given, bool) or not isinstance(given, str | int | float):
+        raise UnusableReply(f"{which}: item is not a text")
+    item = _text(str(given))[:MAX_ITEM]
+    return item if slug(item) else None
+
+
+def _fitting_item(row: Attribute, item: str | None, value: Any, which: str) -> str | None:
+    """The item, made of the value where several values are possible, dropped where it only repeats the value."""
+    if not row.many:
+        return None if item and slug(item) in (slug(str(value)), row.name) else item
+    if item is not None:
+        return item
+    has_own_item = "{item}" in row.says and "{value}" in row.says
+    if has_own_item or not isinstance(value, str) or value.casefold() in _YES:
+        raise UnusableReply(f"{which}: {row.name} needs an item")
+    return _item(value, which)
+
+
+def _value(given: Any, which: str) -> Any:
+    value = _cleaned(given)
+    if isinstance(value, str):
+        return value[:MAX_CHARS]
+    if len(json.dumps(value)) > MAX_CHARS:
+        raise UnusableReply(f"{which}: value is longer than {MAX_CHARS} characters")
+    return value
+
+
+def _cleaned(value: Any) -> Any:
+    if isinstance(value, str):
+        return _CONTROL.sub("", value).strip()
+    if isinstance(value, list):
+        return [_cleaned(inner) for inner in value]
+    if isinstance(value, Mapping):
+        return {_cleaned(name): _cleaned(inner) for name, inner in value.items()}
+    return value
+
+
+def _text(given: Any) -> str:
+    return str(_cleaned(given))[:MAX_CHARS] if isinstance(given, str) else ""
+
+
+def _sentence(row: Attribute, value: Any, item: str | None, about: str) -> str:
+    return "" if value is None else row.sentence(value, item, about)[:MAX_CHARS]
+
+
+def _date(given: Any) -> datetime | None:
+    """A date or time in ISO form, also a month or a year alone; None for anything else, the fact stands without it."""
+    if not isinstance(given, str) or not (found := _DATE.fullmatch(given.strip())):
+        return None
+    day, _, rest = found[0].partition("T") if "T" in found[0] else found[0].partition(" ")
+    try:
+        return in_utc(datetime.fromisoformat(f"{day}{'-01' * (2 - day.count('-'))}{'T' if rest else ''}{rest}"))
+    except (ValueError, OverflowError):
+        return None

@@ -1,0 +1,498 @@
+"""The contract of a store: subclass `StoreContract`, give it your store, and pytest proves it.
+
+    class TestMyStore(StoreContract):
+        durable = True
+
+        @pytest.fixture
+        async def store(self):
+            async with MyStore(...) as store:  # empty
+                yield store
+
+Needs pytest, pytest-asyncio and hypothesis.
+"""
+# ruff: noqa: D102 (the name of a test is its docstring)
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+from itertools import count
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ..errors import ConflictError
+from ..scope import MAX_ID_BYTES, Scope
+from ..stores.base import Compare, Condition, Delete, Due, Operator, Order, Put, Record, Store, Where, Write, place
+from ..stores.memory import DictStore
+from . import strategies as draw
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+ANN, BOB = Scope.user("ann"), Scope.user("bob")
+# Ids that mean something to some database, or look like another id to it.
+TRICKY_IDS = (
+    *("*", "%", "_", "a", "A", "a ", " a", "a:b", "user:a", "a/b", "[a]", "{a}", "a*", "?", "\\", "'", '"', "--", "$a"),
+    *(
+        "' OR '1'='1",
+        '" OR 1',
+        "a) OR (b",
+        "NULL",
+        "None",
+        "0",
+        "1",
+        "1.0",
+        "a\x01",
+        "a\n",
+        "a\t",
+        "😀",
+        "é",
+        "e\u0301",
+    ),
+    *("ａ", "а", "ß", "ss", "ı", "x" * MAX_ID_BYTES, "x" * (MAX_ID_BYTES - 1), "😀" * (MAX_ID_BYTES // 4)),
+)
+_JSON_VALUES: tuple[Any, ...] = (
+    *(None, True, False, 0, 1, -1, 2**53, -(2**53), 0.1, -1.5e-7, 1e300, "", "null", "1"),
+    *([], {}, [[]], [None, [1, {"a": [True, 1, 1.5, "1"]}]], {"": None, "a.b": {"c d": [1]}, "é": "😀"}, {'"': "\\"}),
+)
+_many = settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[
+        HealthCheck.function_scoped_fixture,
+        HealthCheck.differing_executors,
+        HealthCheck.too_slow,
+    ],
+)
+
+
+def fact(scope: Scope, name: str, subject: Scope | None = None, *, version: int = 1, **fields: Any) -> Record:
+    """A fact of `scope` whose id is made for it; `terms=` are its words."""
+    terms = tuple(fields.pop("terms", ()))
+    return Record("fact", f"{scope.token}.{name}", scope, subject or scope, version, fields, terms)
+
+
+def of(*scopes: Scope, test: Condition | None = None) -> Where:
+    """All facts of these owners."""
+    return Where("fact", scopes) if test is None else Where("fact", scopes, test=test)
+
+
+def names(records: Sequence[Record]) -> list[str]:
+    """What `fact` was given as names, in order."""
+    return [record.id.partition(".")[2] for record in records]
+
+
+async def put(store: Store, *records: Record) -> None:
+    """Write `records`, whatever is stored."""
+    await store.apply([Put(record) for record in records])
+
+
+@pytest.mark.asyncio
+class StoreContract:
+    """What every store must do. `DictStore` is what it means.
+
+    Attributes:
+        durable: Whether records outlive `close`.
+    """
+
+    durable = False
+
+    @pytest.fixture
+    async def store(self) -> Store:
+        """An open store with nothing in it."""
+        raise NotImplementedError("Override the fixture `store`: yield an open store with nothing in it.")
+
+    # What is kept
+
+    @pytest.mark.parametrize("value", _JSON_VALUES, ids=repr)
+    async def test_json_comes_back_as_it_went_in(self, store: Store, value: Any) -> None:
+        record = fact(ANN, "a", value=value, tags=["x"], extra=value)
+        await put(store, record)
+        (found,) = await store.scan(of(ANN))
+        assert found == record
+        assert repr(found.fields["value"]) == repr(found.fields["extra"]) == repr(value)
+
+    @pytest.mark.parametrize(
+        "text", ["", " ", "a\0b", "\0", "é e\u0301 ß İ", "日本語", "👩‍👩‍👧", "\u202e\ufeff", "a\r\n\t", "'\"\\;--"]
+    )
+    async def test_text_comes_back_as_it_went_in(self, store: Store, text: str) -> None:
+        record = fact(ANN, "a", text=text, key=text, value=text, extra={"text": text})
+        await put(store, record)
+        assert await store.scan(of(ANN)) == [record]
+        for path in ("text", "value", ("extra", "text")):
+            assert await store.count(of(ANN, test=Compare(path, "eq", text))) == 1
+            assert await store.count(of(ANN, test=Compare(path, "eq", f"{text}\0"))) == 0
+
+    async def test_a_time_keeps_its_instant_to_the_microsecond(self, store: Store) -> None:
+        elsewhere = NOW.astimezone(timezone(timedelta(hours=-7)))
+        whole = NOW.replace(microsecond=0)
+        await put(store, fact(ANN, "a", created_at=NOW, updated_at=elsewhere, valid_from=whole))
+        (found,) = await store.scan(of(ANN))
+        assert (found.get("created_at"), found.get("updated_at"), found.get("valid_from")) == (NOW, NOW, whole)
+        assert found.fields["created_at"].utcoffset() is not None
+
+    async def test_none_and_absent_fields_stay_what_they_are(self, store: Store) -> None:
+        record = fact(ANN, "a", key=None, importance=None, created_at=None, value=None, extra=None)
+        await put(store, record, fact(ANN, "b"))
+        found, bare = await store.scan(of(ANN))
+        assert found.fields == record.fields
+        assert bare.fields == {}
+
+    async def test_what_was_handed_out_or_in_can_be_changed_without_harm(self, store: Store) -> None:
+        tags = ["x"]
+        await put(store, fact(ANN, "a", tags=tags))
+        tags.append("y")
+        (found,) = await store.scan(of(ANN))
+        found.fields["tags"].append("z")
+        assert (await store.scan(of(ANN)))[0].fields["tags"] == ["x"]
+
+    async def test_kinds_are_kept_apart(self, store: Store) -> None:
+        record = fact(ANN, "a")
+        await put(store, record, replace(record, kind="lease"))
+        await store.apply([Delete("lease", record.id, ANN)])
+        assert await store.scan(of(ANN)) == [record]
+
+    async def test_opening_and_closing_twice_is_harmless(self, store: Store) -> None:
+        await store.open()
+        await store.close()
+        await store.close()
+        await store.open()
+        await put(store, fact(ANN, "a"))
+        assert await store.count(of(ANN)) == 1
+
+    async def test_records_outlive_close(self, store: Store) -> None:
+        if not self.durable:
+            pytest.skip("this store forgets when it is closed")
+        record = fact(ANN, "a", value={"x": [1]}, created_at=NOW, terms=["oslo"])
+        await put(store, record)
+        await store.close()
+        await store.open()
+        assert await store.scan(of(ANN)) == await store.search_text(of(ANN), ["oslo"], 5) == [record]
+
+    # The wall
+
+    async def test_no_id_reaches_another_ones_records(self, store: Store) -> None:
+        scopes = [Scope.user(name) for name in TRICKY_IDS]
+        await put(store, *(fact(scope, "f", value=scope.id, terms=["oslo"]) for scope in scopes))
+        for scope in scopes:
+            for where in (of(scope), Where("fact", subject=scope)):
+                assert [record.scope for record in await store.scan(where)] == [scope]
+                assert [record.scope for record in await store.search_text(where, ["oslo"], 99)] == [scope]
+                assert await store.count(where) == 1
+
+    @pytest.mark.parametrize("tricky", ["*", "%", "_", "' OR '1'='1", "", "a*"])
+    async def test_no_value_is_a_wildcard(self, store: Store, tricky: str) -> None:
+        await put(store, fact(ANN, "a", key="abc", value="abc", tags=["abc"]))
+        for path in ("key", "value"):
+            assert await store.count(of(ANN, test=Compare(path, "eq", tricky))) == 0
+        assert await store.count(of(ANN, test=Compare("tags", "contains", tricky))) == 0
+        assert await store.scan(Where("fact", (ANN,), ids=(tricky,))) == []
+
+    async def test_tenants_do_not_see_each_other(self, store: Store) -> None:
+        here, there = Scope.user("ann", "acme"), Scope.user("ann", "acme2")
+        await put(store, fact(here, "a", terms=["oslo"]), fact(there, "a", terms=["oslo"]))
+        for where in (of(here), Where("fact", subject=here)):
+            assert [record.scope for record in await store.scan(where)] == [here]
+            assert [record.scope for record in await store.search_text(where, ["oslo"], 9)] == [here]
+        assert await store.purge(Where("fact", subject=here)) == 1
+        assert await store.count(of(there)) == 1
+
+    async def test_levels_with_one_id_are_different_owners(self, store: Store) -> None:
+        scopes = (Scope.user("x"), Scope.session("x"), Scope.agent("x"), Scope.GLOBAL)
+        await put(store, *(fact(scope, "a") for scope in scopes))
+        for scope in scopes:
+            assert [record.scope for record in await store.scan(of(scope))] == [scope]
+        assert await store.count(of(*scopes)) == 4
+
+    async def test_owner_and_subject_both_bind(self, store: Store) -> None:
+        talk = Scope.session("s")
+        await put(store, fact(talk, "ann", ANN, terms=["oslo"]), fact(talk, "bob", BOB, terms=["oslo"]), fact(ANN, "x"))
+        both = Where("fact", (talk,), ANN)
+        assert names(await store.scan(both)) == names(await store.search_text(both, ["oslo"], 9)) == ["ann"]
+        assert sorted(names(await store.scan(Where("fact", subject=ANN)))) == ["ann", "x"]
+        assert await store.purge(both) == 1
+        assert sorted(names(await store.scan(of(talk, ANN)))) == ["bob", "x"]
+
+    async def test_an_id_of_another_owner_is_refused(self, store: Store) -> None:
+        record = fact(ANN, "a", value=1, terms=["oslo"])
+        await put(store, record)
+        theft = replace(record, scope=BOB, subject=BOB, fields={"value": 2}, version=2)
+        attempts: list[Write] = [Put(theft, expect) for expect in (None, 0, 1)]
+        attempts += [Delete("fact", record.id, BOB, expect) for expect in (None, 0, 1)]
+        for attempt in attempts:
+            with pytest.raises(ConflictError):
+                await store.apply([attempt])
+        assert await store.scan(of(ANN)) == await store.search_text(of(ANN), ["oslo"], 5) == [record]
+        assert await store.scan(of(BOB)) == []
+
+    # Writing
+
+    async def test_a_write_needs_the_version_that_it_expects(self, store: Store) -> None:
+        first, second = fact(ANN, "a", value=1), fact(ANN, "a", value=2, version=2)
+        await store.apply([Put(first, expect=0)])
+        await store.apply([Put(second, expect=1)])
+        refused: list[Write] = [Put(first, expect=0), Put(first, expect=1), Put(fact(ANN, "b"), expect=1)]
+        refused += [Delete("fact", first.id, ANN, expect=1), Delete("fact", "none", ANN, expect=1)]
+        for write in refused:
+            with pytest.raises(ConflictError):
+                await store.apply([write])
+        assert await store.scan(of(ANN)) == [second]
+        await store.apply([Delete("fact", first.id, ANN, expect=2)])
+        assert await store.scan(of(ANN)) == []
+
+    async def test_deleting_what_is_not_there_is_harmless(self, store: Store) -> None:
+        await store.apply([Delete("fact", "none", ANN), Delete("fact", "none", ANN, expect=0)])
+        await store.apply([])
+
+    @pytest.mark.parametrize("position", [0, 1, 2])
+    async def test_all_writes_are_done_or_none(self, store: Store, position: int) -> None:
+        await put(store, fact(ANN, "old", value=1, terms=["oslo"]))
+        writes: list[Write] = [Put(fact(ANN, "new"), expect=0), Delete("fact", fact(ANN, "old").id, ANN)]
+        writes.insert(position, Put(fact(ANN, "none"), expect=7))
+        with pytest.raises(ConflictError):
+            await store.apply(writes)
+        assert names(await store.scan(of(ANN))) == names(await store.search_text(of(ANN), ["oslo"], 5)) == ["old"]
+
+    async def test_later_writes_of_a_batch_see_earlier_ones(self, store: Store) -> None:
+        first, second = fact(ANN, "a"), fact(ANN, "a", version=2)
+        await store.apply([Put(first, expect=0), Put(second, expect=1)])
+        assert await store.scan(of(ANN)) == [second]
+        await store.apply([Delete("fact", first.id, ANN, expect=2), Put(first, expect=0)])
+        assert await store.scan(of(ANN)) == [first]
+        await store.apply([Put(second), Delete("fact", first.id, ANN)])
+        assert await store.scan(of(ANN)) == []
+
+    async def test_of_concurrent_writers_one_wins(self, store: Store) -> None:
+        writers = [store.apply([Put(fact(ANN, "a", value=n), expect=0)]) for n in range(20)]
+        outcomes = await asyncio.gather(*writers, return_exceptions=True)
+        assert sum(outcome is None for outcome in outcomes) == 1
+        assert all(outcome is None or isinstance(outcome, ConflictError) for outcome in outcomes)
+        (found,) = await store.scan(of(ANN))
+        assert outcomes[found.fields["value"]] is None
+
+    async def test_a_refused_writer_fails_alone(self, store: Store) -> None:
+        writers = [store.apply([Put(fact(ANN, f"{n:02}"), expect=n % 10 // 9)]) for n in range(40)]
+        outcomes = await asyncio.gather(*writers, return_exceptions=True)
+        assert [n for n, outcome in enumerate(outcomes) if outcome is not None] == [9, 19, 29, 39]
+        assert await store.count(of(ANN)) == 36
+
+    async def test_a_cancelled_writer_disturbs_nobody(self, store: Store) -> None:
+        tasks = [asyncio.create_task(store.apply([Put(fact(ANN, str(n)))])) for n in range(6)]
+        await asyncio.sleep(0)
+        tasks[2].cancel()
+        tasks[5].cancel()
+        await asyncio.wait(tasks)
+        await put(store, fact(ANN, "later"))
+        assert {"0", "1", "3", "4", "later"} <= set(names(await store.scan(of(ANN))))
+
+    async def test_a_cancelled_reader_disturbs_nobody(self, store: Store) -> None:
+        await put(store, fact(ANN, "a"))
+        for _ in range(6):
+            task = asyncio.create_task(store.scan(of(ANN)))
+            await asyncio.sleep(0)
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+        assert names(await store.scan(of(ANN))) == ["a"]
+
+    # Finding
+
+    @_many
+    @given(facts=st.lists(draw.facts, max_size=5), test=draw.conditions)
+    async def test_conditions_mean_what_admits_says(
+        self, store: Store, facts: list[dict[str, Any]], test: Condition
+    ) -> None:
+        me = _somebody()
+        records = [fact(me, str(n), **fields) for n, fields in enumerate(facts)]
+        await put(store, *records, fact(_somebody(), "other", **(facts[0] if facts else {})))
+        where = of(me, test=test)
+        wanted = [record for record in records if where.admits(record)]
+        assert await store.scan(where) == wanted
+        assert await store.count(where) == len(wanted)
+        assert await store.purge(where) == len(wanted)
+        assert await store.scan(of(me)) == [record for record in records if record not in wanted]
+
+    @pytest.mark.parametrize("operator", ["eq", "ne", "gt", "gte", "lt", "lte", "contains"])
+    async def test_operators_on_every_pair_of_values(self, store: Store, operator: Operator) -> None:
+        values = (*_JSON_VALUES[:-1], "a", 1.0, [1], [True], ["1"], [[1]], [None], {"a": 1}, {"a": True}, {"b": None})
+        times = (NOW, NOW + timedelta(microseconds=1))
+        records = [fact(ANN, f"{n:03}", value=value, extra=value) for n, value in enumerate(values)]
+        records += [fact(ANN, f"t{n}", created_at=time, key="a", importance=n) for n, time in enumerate(times)]
+        await put(store, *records)
+        paths: tuple[str | tuple[str, ...], ...]
+        paths = (
+            "value",
+            "extra",
+            ("extra", "a"),
+            "created_at",
+            "key",
+            "importance",
+            "version",
+            "missing",
+            ("key", "a"),
+        )
+        for test in (Compare(path, operator, value) for path in paths for value in (*values, *times)):
+            assert names(await store.scan(of(ANN, test=test))) == names([r for r in records if test.admits(r)]), test
+
+    async def test_ids_narrow_and_never_widen(self, store: Store) -> None:
+        mine, other, hers = fact(ANN, "a"), fact(ANN, "b"), fact(BOB, "c")
+        await put(store, mine, other, hers)
+        assert await store.scan(Where("fact", (ANN,), ids=(mine.id, hers.id, "none"))) == [mine]
+        assert await store.scan(Where("fact", (ANN,), ids=())) == []
+
+    @_many
+    @given(facts=st.lists(draw.facts, max_size=7), order=draw.orders, size=st.integers(1, 3))
+    async def test_pages_follow_the_order_and_miss_nothing(
+        self, store: Store, facts: list[dict[str, Any]], order: Order, size: int
+    ) -> None:
+        me, model = _somebody(), DictStore()
+        records = [fact(me, str(n), version=n % 3 + 1, **fields) for n, fields in enumerate(facts)]
+        await put(store, *records)
+        await put(model, *records)
+        whole = await model.scan(of(me), order=order)
+        assert await store.scan(of(me), order=order) == whole
+        assert await _pages(store, of(me), order, size) == whole
+
+    @_many
+    @given(
+        texts=st.lists(st.lists(draw.words, max_size=4), max_size=6),
+        wanted=st.lists(draw.words, max_size=4),
+        limit=st.integers(1, 6),
+    )
+    async def test_words_find_what_shares_one_most_first(
+        self, store: Store, texts: list[list[str]], wanted: list[str], limit: int
+    ) -> None:
+        me = _somebody()
+        records = [fact(me, str(n), terms=terms, rank=n % 2) for n, terms in enumerate(texts)]
+        await put(store, *records, fact(_somebody(), "other", terms=wanted))
+        for where in (of(me), of(me, test=Compare("rank", "eq", 1))):
+            found = await store.search_text(where, wanted, limit)
+            best = sorted((_shared(r, wanted) for r in records if where.admits(r) and _shared(r, wanted)), reverse=True)
+            assert [_shared(record, wanted) for record in found] == best[:limit]
+            assert all(where.admits(record) and record in records for record in found)
+            assert len({record.id for record in found}) == len(found)
+
+    @pytest.mark.parametrize("kind", ["fact", "message"])
+    async def test_words_follow_every_change(self, store: Store, kind: str) -> None:
+        async def found(*terms: str) -> list[str]:
+            return sorted(names(await store.search_text(Where(kind, (ANN,)), terms, 9)))
+
+        def said(name: str, *terms: str, version: int = 1) -> Record:
+            return replace(fact(ANN, name, version=version, terms=terms), kind=kind)
+
+        await put(store, said("a", "live", "oslo"), said("b", "live", "rome"), said("c", "live", "paris"))
+        assert await found("live") == ["a", "b", "c"]
+        await store.apply([Put(said("a", "live", "bergen", version=2), expect=1)])
+        await put(store, said("b", "rome"))
+        assert (await found("oslo"), await found("bergen"), await found("live")) == ([], ["a"], ["a", "c"])
+        await store.apply([Delete(kind, said("a").id, ANN)])
+        assert (await found("bergen"), await found("live")) == ([], ["c"])
+        assert await store.purge(Where(kind, subject=ANN)) == 2
+        assert await found("live", "rome", "paris") == []
+        await put(store, said("d", "paris"))
+        assert await found("paris") == ["d"]
+
+    @pytest.mark.parametrize(
+        "term", ["or", "OR", "and", "near", "not", '"', "'", "*", "(", "a:b", "c++", "日本", "😀", "%", "-a"]
+    )
+    async def test_no_word_is_an_operator(self, store: Store, term: str) -> None:
+        await put(store, fact(ANN, "it", terms=["x", f"{term}x"]), fact(ANN, "other", terms=["oslo"]))
+        assert names(await store.search_text(of(ANN), [f"{term}x"], 9)) == ["it"]
+        assert await store.search_text(of(ANN), [term], 9) == []
+        assert await store.search_text(of(ANN), [], 9) == []
+
+    async def test_a_search_of_a_thousand_words_is_possible(self, store: Store) -> None:
+        await put(store, fact(ANN, "a", terms=["w7"]), fact(ANN, "b", terms=["none"]))
+        assert names(await store.search_text(of(ANN), [f"w{n}" for n in range(1000)], 9)) == ["a"]
+
+    # For workers
+
+    async def test_due_gives_what_is_ready_earliest_first(self, store: Store) -> None:
+        other = Scope.user("bob", "acme")
+        when = [NOW, NOW - timedelta(seconds=1), NOW + timedelta(microseconds=1), None]
+        jobs = [
+            Record("job", f"j{n}", scope, scope, fields={"run_at": at, "error": "secret"})
+            for n, (scope, at) in enumerate(zip((ANN, other, ANN, ANN), when, strict=True))
+        ]
+        await put(store, *jobs)
+        assert await store.due("job", NOW, 9) == [
+            Due("job", "j1", other, NOW - timedelta(seconds=1)),
+            Due("job", "j0", ANN, NOW),
+        ]
+        assert [due.id for due in await store.due("job", NOW, 1)] == ["j1"]
+        assert await store.due("version", NOW, 9) == []
+
+    async def test_subjects_are_everybody_page_by_page(self, store: Store) -> None:
+        everybody = [Scope.user(str(n)) for n in range(4)] + [Scope.session("s"), Scope.user("0", "acme")]
+        await put(store, *(fact(scope, name) for scope in everybody for name in ("a", "b")))
+        await put(
+            store, *(Record("job", f"j{scope.token}", Scope.session("s", scope.tenant), scope) for scope in everybody)
+        )
+        wanted = sorted(everybody, key=lambda scope: scope.token)
+        assert await store.subjects() == wanted
+        first = await store.subjects(limit=4)
+        assert first + await store.subjects(after=first[-1], limit=4) == wanted
+
+    # All together
+
+    @settings(_many, max_examples=30)
+    @given(walk=st.lists(draw.units | draw.conditions, max_size=8))
+    async def test_any_walk_leads_where_the_specification_leads(self, store: Store, walk: list[Any]) -> None:
+        model, me = DictStore(), _somebody()
+        scopes = (me, Scope.session(me.id), Scope.user(me.id, "acme"))
+        for step in walk:
+            assert await _take(store, step, scopes) == await _take(model, step, scopes)
+            assert await _seen(store, scopes) == await _seen(model, scopes)
+
+
+_numbers = count()
+
+
+def _somebody() -> Scope:
+    """A user that no example before has used."""
+    return Scope.user(f"somebody {next(_numbers)}")
+
+
+def _shared(record: Record, terms: Sequence[str]) -> int:
+    return len(set(terms).intersection(record.terms))
+
+
+async def _pages(store: Store, where: Where, order: Order, size: int) -> list[Record]:
+    found: list[Record] = []
+    page = await store.scan(where, order=order, limit=size)
+    while page:
+        found += page
+        page = await store.scan(where, order=order, limit=size, after=place(page[-1], order))
+    return found
+
+
+async def _take(store: Store, step: Any, scopes: Sequence[Scope]) -> object:
+    """Take one step of a walk: apply a unit of writes, or purge by a condition; and say what came of it."""
+    if not isinstance(step, list):
+        return await store.purge(of(*scopes[:2], test=step))
+    try:
+        await store.apply([_write(scopes, **write) for write in step])
+    except ConflictError:
+        return "conflict"
+    return "done"
+
+
+def _write(
+    scopes: Sequence[Scope], owner: int, name: int, version: int, expect: int | None, content: dict[str, Any] | None
+) -> Write:
+    record_id = f"{scopes[0].token}.{name}"  # the same for all owners: some walks meet another one's record
+    if content is None:
+        return Delete("fact", record_id, scopes[owner], expect)
+    subject = scopes[0] if owner < 2 else scopes[owner]
+    return Put(Record("fact", record_id, scopes[owner], subject, version, content["fields"], content["terms"]), expect)
+
+
+async def _seen(store: Store, scopes: Sequence[Scope]) -> list[object]:
+    walls = [of(scopes[0]), Where("fact", subject=scopes[0]), of(*scopes)]
+    found: list[object] = [await store.scan(where) for where in walls]
+    found += [{record.id for record in await store.search_text(where, ["live", "oslo"], 99)} for where in walls]
+    return found

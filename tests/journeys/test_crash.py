@@ -1,0 +1,115 @@
+"""Processes that are really killed, and many at once: what was acknowledged is there, whole, and under the right user."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+from ltm_core import AsyncMemory, Memory
+from tests.conftest import told
+
+WRITER = textwrap.dedent("""
+    import asyncio, sys
+    from ltm_core import PersistentFacts
+
+    async def main(url, first):
+        facts = PersistentFacts(url)
+        for number in range(first, first + 200):
+            await facts.add(f"fact_{number}", number, scope_id="u")
+            await facts.add("counter", number, scope_id="u")
+            print(number, flush=True)
+        print("finished", flush=True)
+        sys.stdin.read()
+
+    asyncio.run(main(sys.argv[1], int(sys.argv[2])))
+""")
+
+CROWD = textwrap.dedent("""
+    import asyncio, sys
+    from ltm_core import AsyncMemory
+
+    async def main(url, process):
+        async with AsyncMemory(url, background=False) as memory:
+            users = ["ana", "ben"]
+            adds = (memory.facts.add(f"p{process}_{n}", users[n % 2], scope_id=users[n % 2]) for n in range(500))
+            await asyncio.gather(*adds)
+
+    asyncio.run(main(sys.argv[1], sys.argv[2]))
+""")
+
+TELLER = textwrap.dedent("""
+    import sys
+    from ltm_core import Memory
+    from tests.conftest import told
+
+    memory = Memory(sys.argv[1], extract=lambda given: sys.stdin.read())
+    memory.observe("set location Oslo", user_id="u", session_id="one")
+    print("told", flush=True)
+    sys.stdin.read()
+""")
+
+
+def start(script: str, *arguments: object) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", script, *map(str, arguments)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    )
+
+
+def acknowledged_before_the_kill(url: str, first: int, after: int) -> list[int]:
+    """Let a writer go until it has acknowledged `after` pairs, kill it, and say what it acknowledged in all."""
+    with start(WRITER, url, first) as writer:
+        assert writer.stdout is not None
+        heard: list[str] = []
+        while len(heard) < after:
+            line = writer.stdout.readline()
+            assert line, writer.stderr and writer.stderr.read()
+            heard.append(line.strip())
+        writer.kill()
+        heard += [line.strip() for line in writer.stdout if line.endswith("\n")]
+    return [int(line) for line in heard if line.isdigit()]
+
+
+def test_twenty_times_killed_in_a_loop_of_200_writes_loses_no_acknowledged_fact(tmp_path: Path) -> None:
+    url, chance = f"sqlite:///{tmp_path}/memory.db", random.Random(7)
+    acknowledged: list[int] = []
+    for round_ in range(20):
+        acknowledged += acknowledged_before_the_kill(url, 1000 * round_, chance.randrange(1, 100))
+    with Memory(url) as memory:
+        stored = {fact.key: fact.value for fact in memory.facts.get_all(scope_id="u")}
+        assert [number for number in acknowledged if stored.get(f"fact_{number}") != number] == []
+        history = memory.facts.history("counter", scope_id="u")
+        assert [fact.version for fact in history] == list(range(1, len(history) + 1))
+        assert set(acknowledged) <= {fact.value for fact in history}
+
+
+def test_two_users_eight_processes_500_concurrent_writes_each_are_all_there(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/memory.db"
+    crowd = [start(CROWD, url, process) for process in range(8)]
+    for process in crowd:
+        _, errors = process.communicate(timeout=240)
+        assert process.returncode == 0, errors
+    with Memory(url) as memory:
+        for user in ("ana", "ben"):
+            facts = memory.facts.get_all(scope_id=user)
+            assert len(facts) == 8 * 250
+            assert {fact.value for fact in facts} == {user}
+
+
+async def test_a_turn_told_to_a_process_that_is_killed_is_learned_by_the_next(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/memory.db"
+    with start(TELLER, url) as teller:
+        assert teller.stdout is not None
+        assert await asyncio.to_thread(teller.stdout.readline) == "told\n", teller.stderr and teller.stderr.read()
+        teller.kill()
+    async with AsyncMemory(url, extract=told) as memory:
+        assert await memory.flush(20)
+        assert [fact.value for fact in (await memory.recall("location", user_id="u")).facts] == ["Oslo"]
