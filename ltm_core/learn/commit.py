@@ -38,5 +38,5 @@ def _closed(previous: Fact, fact: Fact, now: datetime) -> Fact:
     """`previous` with the end of its validity; what had ended before keeps its end."""
     if previous.deleted_at:
         return previous
-    end = (fact.valid_to or fact.deleted_at) if fact.deleted_at else (fact.valid_from or now)
-    return previous.model_copy(update={"valid_to": min(filter(None, (previous.valid_to, end)))})
+    ends = (fact.valid_to, fact.deleted_at) if fact.deleted_at else (fact.valid_from or now,)
+    return previous.model_copy(update={"valid_to": min(filter(None, (previous.valid_to, *ends)))})

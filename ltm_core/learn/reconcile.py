@@ -6,9 +6,11 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from itertools import chain
 from typing import Any
 
-from ..attributes import attribute
+from ..attributes import attribute, attributes
 from ..model import Candidate, Fact, FactUpdate, Operation, slug
 from ..policies import Reconciling
 from ..words import stems
@@ -23,8 +25,10 @@ def reconcile(given: Reconciling) -> list[FactUpdate]:
     """Decide what the candidates do to the stored facts: one update per fact, in the order in which they came up.
 
     Later candidates see what earlier ones did; several for one key make one update, the last word of it. Only a fact
-    of the same owner, about the same and of the same attribute is ever retired. Done again on its own outcome it is
-    all NOOP, save where a candidate was refused because of a fact that a later one took back. Nothing is stored.
+    of the same owner, about the same and of the same attribute is ever retired. Nothing is stored.
+
+    Done again on its own outcome it is all NOOP, unless the candidates are at odds with each other: one was refused
+    because of a fact that a later one took back, or a key was told single values before it was told a list.
     """
     batch = _Batch(given)
     for candidate in given.candidates:
@@ -68,25 +72,25 @@ class _Batch:
         known = meant or self._known(told)
         if known is None:
             return self._add(candidate, told)
-        value = _merged(known.value, told.value)
+        value = _joined(known, told)
         over = not told.is_current(self._given.now)
-        if not _same(value, known.value):
+        if not (_same(value, known.value) or _rephrases(told, known)):
             why = f"{_quoted(told.value)} as {told.key} was over before it was said"
             return self._note(known.id, why) if over else self._revise(known, candidate, told, value)
         if over:
-            return self._retire(known, candidate, told, f"it is over{_said(candidate)}")
+            return self._take_back(known, candidate, told)
         self._note(known.id, f"{_quoted(told.value)} is known already as {known.key}{_said(candidate)}")
         return True
 
     def _correct(self, candidate: Candidate, told: Fact, meant: Fact) -> None:
         """The candidate names another item than the fact that it corrects: that one goes once this one is known."""
-        if _alike(meant, told):
+        if _repeats(told, meant):
             self._note(meant.id, f"{_quoted(told.text)} is known already as {meant.key}{_said(candidate)}")
         elif self._tell(candidate, told):
             self._retire(meant, candidate, told, f"replaced by {_quoted(told.value)} as {told.key}{_said(candidate)}")
 
     def _add(self, candidate: Candidate, told: Fact) -> bool:
-        alike = next((fact for fact in self._family(told) if _alike(fact, told)), None)
+        alike = next((fact for fact in self._family(told) if _repeats(told, fact)), None)
         if alike is not None:
             self._note(alike.id, f"{_quoted(told.text)} is known already as {alike.key}{_said(candidate)}")
             return True
@@ -117,19 +121,25 @@ class _Batch:
         known = meant or self._known(told)
         if known is None:
             self._retract_named(candidate, told)
-            return
-        rest = None if meant or candidate.item else _without(known.value, candidate.value)
-        if rest is None:
+        elif meant or candidate.item:
             self._retire(known, candidate, told, f"taken back{_said(candidate)}")
-        elif not _same(rest, known.value):
-            self._revise(known, candidate, told, rest)
         else:
-            taken, kept = _quoted(candidate.value), _quoted(known.value)
-            self._note(known.id, f"{taken} is taken back, but {known.key} is {kept}{_said(candidate)}")
+            self._take_back(known, candidate, told)
+
+    def _take_back(self, known: Fact, candidate: Candidate, told: Fact) -> bool:
+        """End what `told` names of the value of `known`: all of it, a part, or nothing. Always False."""
+        rest = _without(known.value, told.value)
+        if rest is None:
+            return self._retire(known, candidate, told, f"taken back{_said(candidate)}")
+        if not _same(rest, known.value):
+            self._revise(known, candidate, told, rest)
+            return False
+        taken, kept = _quoted(told.value), _quoted(known.value)
+        return self._note(known.id, f"{taken} is taken back, but {known.key} is {kept}{_said(candidate)}")
 
     def _retract_named(self, candidate: Candidate, told: Fact) -> None:
         """No key fits: take back the one fact of the attribute that has the words, as 'dog' has pet#rex, a dog."""
-        wanted = set(_gist(candidate.item or _plain(candidate.value)))
+        wanted = set(_gist(candidate.item or _plain(candidate.value or "")))
         by_words = candidate.item or attribute(told.attribute).many
         named = [fact for fact in self._family(told) if by_words and wanted <= _names(fact)]
         if len(named) == 1:
@@ -208,6 +218,16 @@ def _alike(one: Fact, other: Fact) -> bool:
     return bool(gist) and gist == _gist(other.text) and _gist(_plain(one.value)) == _gist(_plain(other.value))
 
 
+def _repeats(told: Fact, known: Fact) -> bool:
+    """Whether `told` is `known` under another item. Two cats are two, though their texts are one: no name is in it."""
+    return _alike(told, known) and set(_gist(told.item or "")) <= set(_gist(told.text))
+
+
+def _rephrases(told: Fact, known: Fact) -> bool:
+    """Whether `told` says the same of the same item: where that is the thing itself, its exact form means nothing."""
+    return bool(told.item) and set(_gist(told.item or "")) <= set(_gist(_plain(told.value))) and _alike(told, known)
+
+
 def _names(fact: Fact) -> set[str]:
     return {*_gist(fact.item or ""), *_gist(_plain(fact.value))}
 
@@ -223,7 +243,7 @@ def _protected(known: Fact, candidate: Candidate) -> str:
 
 
 def _revised(known: Fact, candidate: Candidate, told: Fact, value: Any) -> Fact:
-    """`known` as `told` changes it. What `value` keeps of the old one keeps its sources and its certainty."""
+    """`known` as `told` changes it. Where a part of the old value stays, so do its sources, certainty and ends."""
     whole = bool(value == told.value)
     sentence = attribute(known.attribute or known.key).sentence(value, known.item, known.about)
     return told.model_copy(
@@ -239,8 +259,18 @@ def _revised(known: Fact, candidate: Candidate, told: Fact, value: Any) -> Fact:
             "importance": known.importance if candidate.importance is None else candidate.importance,
             "confidence": told.confidence if whole else max(known.confidence, told.confidence),
             "sources": told.sources if whole else _union(known.sources, told.sources),
+            "valid_to": told.valid_to if whole else known.valid_to,
+            "expires_at": told.expires_at if whole else known.expires_at,
         }
     )
+
+
+def _joined(known: Fact, told: Fact) -> Any:
+    """What is known and told together. One thing more joins a list, unless the attribute has but one value."""
+    row = attributes().get(known.attribute)
+    if isinstance(known.value, list) and not isinstance(told.value, list) and (row is None or row.many):
+        return _union(known.value, [told.value])
+    return _merged(known.value, told.value)
 
 
 def _merged(old: Any, new: Any) -> Any:
@@ -253,9 +283,7 @@ def _merged(old: Any, new: Any) -> Any:
             else:
                 merged[name] = _merged(merged.get(name), value)
         return merged
-    if isinstance(old, list):
-        return _union(old, new if isinstance(new, list) else [new])
-    return new
+    return _union(old, new) if isinstance(old, list) and isinstance(new, list) else new
 
 
 def _union(old: Sequence[Any], new: Sequence[Any]) -> list[Any]:
@@ -311,8 +339,13 @@ def _normal(value: Any) -> Any:
 
 def _gist(text: str) -> tuple[str, ...]:
     """The words of `text`, stemmed; a word with signs in it (C++, 3.5) stays whole, so that C++ and C# differ."""
-    words = (word.strip(".,;:!?…\"'()") for word in text.casefold().replace("_", " ").split())
-    return tuple(stem for word in words for stem in (stems(word) if word.isalpha() else [word]) if stem not in _SLIGHT)
+    return tuple(chain.from_iterable(map(_stems, text.casefold().replace("_", " ").split())))
+
+
+@lru_cache(maxsize=65536)
+def _stems(word: str) -> tuple[str, ...]:
+    bare = word.strip(".,;:!?…\"'()")
+    return tuple(stem for stem in (stems(bare) if bare.isalpha() else [bare]) if stem not in _SLIGHT)
 
 
 _SLIGHT = frozenset({"", "a", "an", "the"})
