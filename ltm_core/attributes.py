@@ -32,7 +32,11 @@ class Attribute:
         who = "User" if about == "user" else f"User's {about.replace('_', ' ')}"
         if not self.says:
             return f"{who}, {self.name.replace('_', ' ')}{f' ({item})' if item else ''}: {_plain(value)}."
-        return f"{who} {self.says.format(value=_plain(value), item=item or _plain(value))}."
+        told = _plain(value)
+        article = "an" if told[:1].casefold() in tuple("aeiou") else "a"
+        return (
+            f"{who} {self.says.format(value=told, a_value=f'{article} {told}', item=(item or told).replace('_', ' '))}."
+        )
 
 
 def _plain(value: Any) -> str:

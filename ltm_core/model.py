@@ -261,18 +261,21 @@ class Candidate(Model):
 def fact_key(attribute: str, item: str | None = None, about: str = "user") -> str:
     """`[about/]attribute[#item]`, in one normal form.
 
-    >>> fact_key("home", about="sister"), fact_key("pet", "Rex")
-    ('sister/home', 'pet#rex')
+    >>> fact_key("home", about="sister"), fact_key("pet", "Rex"), fact_key("skill", "C#")
+    ('sister/home', 'pet#rex', 'skill#c#')
     """
     head = "" if about == "user" else f"{slug(about)}/"
-    tail = f"#{slug(item)}" if item else ""
+    tail = f"#{_joined(item)}" if item else ""
     return f"{head}{slug(attribute)}{tail}"
 
 
 def slug(text: str) -> str:
     """`text` in the normal form of a key: lower case, words joined by `_`, nothing that separates parts of a key."""
-    cleaned = "".join(" " if char in "/#" else char for char in text.casefold())
-    return "_".join(cleaned.split())
+    return _joined("".join(" " if char in "/#" else char for char in text))
+
+
+def _joined(text: str) -> str:
+    return "_".join(text.casefold().split())
 
 
 def split_key(key: str) -> tuple[str, str, str | None]:

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import re
-import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
-from itertools import chain
+from collections.abc import Iterator
 from typing import Any
 
 from ..attributes import attribute, attributes
 from ..model import Candidate, Fact, FactUpdate, Operation, slug
 from ..policies import Reconciling
-from ..words import stems
+from ..values import gist, merged, plain, same, union, without
 
 WEAK, SURE = 0.5, 0.9
 """A candidate less certain than WEAK replaces nothing that is SURE or that a person wrote."""
@@ -74,7 +69,7 @@ class _Batch:
             return self._add(candidate, told)
         value = _joined(known, told)
         over = not told.is_current(self._given.now)
-        if not (_same(value, known.value) or _rephrases(told, known)):
+        if not (same(value, known.value) or _rephrases(told, known)):
             why = f"{_quoted(told.value)} as {told.key} was over before it was said"
             return self._note(known.id, why) if over else self._revise(known, candidate, told, value)
         if over:
@@ -98,7 +93,7 @@ class _Batch:
         if ended is not None and not told.is_current(self._given.now):
             return self._note(told.id, f"{_quoted(told.value)} as {told.key} was over before it was said")
         created_at = ended.created_at if ended else told.created_at
-        new = told.model_copy(update={"value": _merged(None, told.value), "created_at": created_at})
+        new = told.model_copy(update={"value": merged(None, told.value), "created_at": created_at})
         return self._change(new, _said(candidate))
 
     def _revise(self, known: Fact, candidate: Candidate, told: Fact, value: Any) -> bool:
@@ -128,10 +123,10 @@ class _Batch:
 
     def _take_back(self, known: Fact, candidate: Candidate, told: Fact) -> bool:
         """End what `told` names of the value of `known`: all of it, a part, or nothing. Always False."""
-        rest = _without(known.value, told.value)
+        rest = without(known.value, told.value)
         if rest is None:
             return self._retire(known, candidate, told, f"taken back{_said(candidate)}")
-        if not _same(rest, known.value):
+        if not same(rest, known.value):
             self._revise(known, candidate, told, rest)
             return False
         taken, kept = _quoted(told.value), _quoted(known.value)
@@ -139,7 +134,7 @@ class _Batch:
 
     def _retract_named(self, candidate: Candidate, told: Fact) -> None:
         """No key fits: take back the one fact of the attribute that has the words, as 'dog' has pet#rex, a dog."""
-        wanted = set(_gist(candidate.item or _plain(candidate.value or "")))
+        wanted = set(gist(candidate.item or plain(candidate.value or "")))
         by_words = candidate.item or attribute(told.attribute).many
         named = [fact for fact in self._family(told) if by_words and wanted <= _names(fact)]
         if len(named) == 1:
@@ -187,7 +182,7 @@ class _Batch:
         if before is None or after is None:
             return "NOOP" if after is None or after.deleted_at else "ADD"
         if was and now_is:
-            return "NOOP" if _same(before.value, after.value) else "UPDATE"
+            return "NOOP" if same(before.value, after.value) else "UPDATE"
         if was == now_is:
             return "NOOP"
         return "DELETE" if was else "ADD"
@@ -209,27 +204,27 @@ def _walls(fact: Fact) -> tuple[str, ...]:
 
 
 def _same_item(one: Fact, other: Fact) -> bool:
-    return _gist(one.item or "") == _gist(other.item or "")
+    return gist(one.item or "") == gist(other.item or "")
 
 
 def _alike(one: Fact, other: Fact) -> bool:
     """Whether two facts say the same in nearly the same words."""
-    gist = _gist(one.text)
-    return bool(gist) and gist == _gist(other.text) and _gist(_plain(one.value)) == _gist(_plain(other.value))
+    words = gist(one.text)
+    return bool(words) and words == gist(other.text) and gist(plain(one.value)) == gist(plain(other.value))
 
 
 def _repeats(told: Fact, known: Fact) -> bool:
     """Whether `told` is `known` under another item. Two cats are two, though their texts are one: no name is in it."""
-    return _alike(told, known) and set(_gist(told.item or "")) <= set(_gist(told.text))
+    return _alike(told, known) and set(gist(told.item or "")) <= set(gist(told.text))
 
 
 def _rephrases(told: Fact, known: Fact) -> bool:
     """Whether `told` says the same of the same item: where that is the thing itself, its exact form means nothing."""
-    return bool(told.item) and set(_gist(told.item or "")) <= set(_gist(_plain(told.value))) and _alike(told, known)
+    return bool(told.item) and set(gist(told.item or "")) <= set(gist(plain(told.value))) and _alike(told, known)
 
 
 def _names(fact: Fact) -> set[str]:
-    return {*_gist(fact.item or ""), *_gist(_plain(fact.value))}
+    return {*gist(fact.item or ""), *gist(plain(fact.value))}
 
 
 def _protected(known: Fact, candidate: Candidate) -> str:
@@ -251,14 +246,14 @@ def _revised(known: Fact, candidate: Candidate, told: Fact, value: Any) -> Fact:
             **{name: getattr(known, name) for name in (*_PLACE, "created_at")},
             "value": value,
             "text": told.text if whole and told.text else sentence,
-            "tags": _union(known.tags, told.tags),
+            "tags": union(known.tags, told.tags),
             "metadata": {**known.metadata, **told.metadata},
             "schema_type": told.schema_type or known.schema_type,
             "memory_type": candidate.memory_type or known.memory_type,
             "category": candidate.category or known.category,
             "importance": known.importance if candidate.importance is None else candidate.importance,
             "confidence": told.confidence if whole else max(known.confidence, told.confidence),
-            "sources": told.sources if whole else _union(known.sources, told.sources),
+            "sources": told.sources if whole else union(known.sources, told.sources),
             "valid_to": told.valid_to if whole else known.valid_to,
             "expires_at": told.expires_at if whole else known.expires_at,
         }
@@ -269,90 +264,8 @@ def _joined(known: Fact, told: Fact) -> Any:
     """What is known and told together. One thing more joins a list, unless the attribute has but one value."""
     row = attributes().get(known.attribute)
     if isinstance(known.value, list) and not isinstance(told.value, list) and (row is None or row.many):
-        return _union(known.value, [told.value])
-    return _merged(known.value, told.value)
-
-
-def _merged(old: Any, new: Any) -> Any:
-    """`new` laid over `old`: objects by path, where null removes; lists united; anything else replaced."""
-    if isinstance(new, Mapping):
-        merged = dict(old) if isinstance(old, Mapping) else {}
-        for name, value in new.items():
-            if value is None:
-                merged.pop(name, None)
-            else:
-                merged[name] = _merged(merged.get(name), value)
-        return merged
-    return _union(old, new) if isinstance(old, list) and isinstance(new, list) else new
-
-
-def _union(old: Sequence[Any], new: Sequence[Any]) -> list[Any]:
-    united = list(old)
-    for item in new:
-        if item is not None and not any(_same(item, known) for known in united):
-            united.append(item)
-    return united
-
-
-def _without(stored: Any, taken: Any) -> Any:
-    """What is left of `stored` when `taken` is taken back: None if nothing, `stored` if it does not hold `taken`."""
-    if taken is None or taken == "":
-        return None
-    if isinstance(stored, Mapping) and isinstance(taken, Mapping):
-        left = {name: _without(value, taken[name]) if name in taken else value for name, value in stored.items()}
-        return {name: value for name, value in left.items() if value is not None} or None
-    if isinstance(stored, list):
-        gone = taken if isinstance(taken, list) else [taken]
-        return [item for item in stored if not any(_same(item, other) for other in gone)] or None
-    return None if _same(stored, taken) or _overlap(stored, taken) else stored
-
-
-def _overlap(stored: Any, taken: Any) -> bool:
-    """Whether one text holds all words of the other, as 'Google' and 'Google Inc.' do."""
-    if isinstance(stored, dict | list) or isinstance(taken, dict | list):
-        return False
-    one, other = set(_gist(_plain(stored))), set(_gist(_plain(taken)))
-    return bool(one and other) and (one <= other or other <= one)
-
-
-_ENDS = " .,;:!?…"
-_ARTICLE = re.compile(r"(?:an?|the)\s+")
-
-
-def _same(one: Any, other: Any) -> bool:
-    return bool(_normal(one) == _normal(other))
-
-
-def _normal(value: Any) -> Any:
-    """The form in which equal values are equal: case, spaces, closing punctuation and a leading article aside."""
-    if isinstance(value, str):
-        text = " ".join(unicodedata.normalize("NFKC", value).casefold().split())
-        return _ARTICLE.sub("", text.rstrip(_ENDS), count=1) if text.rstrip(_ENDS) else text
-    if isinstance(value, Mapping):
-        return {name: _normal(inner) for name, inner in value.items()}
-    if isinstance(value, list):
-        return [_normal(inner) for inner in value]
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return str(value).removesuffix(".0")
-    return value
-
-
-def _gist(text: str) -> tuple[str, ...]:
-    """The words of `text`, stemmed; a word with signs in it (C++, 3.5) stays whole, so that C++ and C# differ."""
-    return tuple(chain.from_iterable(map(_stems, text.casefold().replace("_", " ").split())))
-
-
-@lru_cache(maxsize=65536)
-def _stems(word: str) -> tuple[str, ...]:
-    bare = word.strip(".,;:!?…\"'()")
-    return tuple(stem for stem in (stems(bare) if bare.isalpha() else [bare]) if stem not in _SLIGHT)
-
-
-_SLIGHT = frozenset({"", "a", "an", "the"})
-
-
-def _plain(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
+        return union(known.value, [told.value])
+    return merged(known.value, told.value)
 
 
 def _sentence(operation: Operation, before: Fact | None, after: Fact, why: str) -> str:
@@ -374,7 +287,7 @@ def _said(candidate: Candidate) -> str:
 
 
 def _quoted(value: Any) -> str:
-    return f"'{_short(value, 80)}'" if isinstance(value, str) else _short(_plain(value), 80)
+    return f"'{_short(value, 80)}'" if isinstance(value, str) else _short(plain(value), 80)
 
 
 def _short(text: str, size: int) -> str:

@@ -151,8 +151,7 @@ class Turns:
             )
         mine = (turn.thread,)
         found = [r for kind in ("fact", "version", "message", "job") for r in await self._store.scan(Where(kind, mine))]
-        moved = [replace(record, subject=turn.who.subject, version=record.version + 1) for record in found]
-        return [Put(record, expect=record.version - 1) for record in moved]
+        return [Put(replace(record, subject=turn.who.subject), expect=record.version) for record in found]
 
 
 def head_id(thread: Scope) -> str:

@@ -183,8 +183,8 @@ async def test_sources_outside_are_ignored_and_then_all_that_users_said_counts()
 
 
 async def test_what_a_model_gives_is_bounded_and_cleaned() -> None:
-    many = [{"attribute": "note", "item": f"n{number}", "value": "x"} for number in range(80)]
-    assert len(await extract(many)) == 50
+    many = [{"attribute": "note", "item": f"n{number}", "value": "x"} for number in range(600)]
+    assert len(await extract(many)) == 500
     assert len(await extract([FACT] * 80)) == 1
     [found] = await extract(
         [{"attribute": "note", "item": "n", "value": "a\u0000b" + "x" * 5000, "text": "t\u0007\ud800"}]

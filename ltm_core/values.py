@@ -1,0 +1,98 @@
+"""Values compared and combined as people mean them: equal in normal form, merged by path, alike in words."""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from itertools import chain
+from typing import Any
+
+from .words import stems
+
+
+def merged(old: Any, new: Any) -> Any:
+    """`new` laid over `old`: objects by path, where null removes; lists united; anything else replaced."""
+    if isinstance(new, Mapping):
+        laid = dict(old) if isinstance(old, Mapping) else {}
+        for name, value in new.items():
+            if value is None:
+                laid.pop(name, None)
+            else:
+                laid[name] = merged(laid.get(name), value)
+        return laid
+    return union(old, new) if isinstance(old, list) and isinstance(new, list) else new
+
+
+def union(old: Sequence[Any], new: Sequence[Any]) -> list[Any]:
+    """`old` and what of `new` it does not hold yet, in order."""
+    united = list(old)
+    for item in new:
+        if item is not None and not any(same(item, known) for known in united):
+            united.append(item)
+    return united
+
+
+def without(stored: Any, taken: Any) -> Any:
+    """What is left of `stored` when `taken` is taken back: None if nothing, `stored` if it does not hold `taken`."""
+    if taken is None or taken == "":
+        return None
+    if isinstance(stored, Mapping) and isinstance(taken, Mapping):
+        left = {name: without(value, taken[name]) if name in taken else value for name, value in stored.items()}
+        return {name: value for name, value in left.items() if value is not None} or None
+    if isinstance(stored, list):
+        gone = taken if isinstance(taken, list) else [taken]
+        return [item for item in stored if not any(same(item, other) for other in gone)] or None
+    return None if same(stored, taken) or _overlap(stored, taken) else stored
+
+
+def _overlap(stored: Any, taken: Any) -> bool:
+    """Whether one text holds all words of the other, as 'Google' and 'Google Inc.' do."""
+    if isinstance(stored, dict | list) or isinstance(taken, dict | list):
+        return False
+    one, other = set(gist(plain(stored))), set(gist(plain(taken)))
+    return bool(one and other) and (one <= other or other <= one)
+
+
+_ENDS = " .,;:!?…"
+_ARTICLE = re.compile(r"(?:an?|the)\s+")
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two values are equal in normal form."""
+    return bool(_normal(one) == _normal(other))
+
+
+def _normal(value: Any) -> Any:
+    """The form in which equal values are equal: case, spaces, closing punctuation and a leading article aside."""
+    if isinstance(value, str):
+        text = " ".join(unicodedata.normalize("NFKC", value).casefold().split())
+        return _ARTICLE.sub("", text.rstrip(_ENDS), count=1) if text.rstrip(_ENDS) else text
+    if isinstance(value, Mapping):
+        return {name: _normal(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_normal(inner) for inner in value]
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value).removesuffix(".0")
+    return value
+
+
+def gist(text: str) -> tuple[str, ...]:
+    """The words of `text`, stemmed; a word with signs in it (C++, 3.5) stays whole, so that C++ and C# differ."""
+    return tuple(chain.from_iterable(map(_stems, text.casefold().replace("_", " ").split())))
+
+
+@lru_cache(maxsize=65536)
+def _stems(word: str) -> tuple[str, ...]:
+    bare = word.strip(".,;:!?…\"'()")
+    return tuple(stem for stem in (stems(bare) if bare.isalpha() else [bare]) if stem not in _SLIGHT)
+
+
+_SLIGHT = frozenset({"", "a", "an", "the"})
+
+
+def plain(value: Any) -> str:
+    """A text as it is, anything else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
