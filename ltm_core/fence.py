@@ -8,7 +8,9 @@ from collections.abc import Iterable
 FENCE = "long_term_memory"
 
 # Models and clients echo a tag in other cases, with spaces, as HTML entities, or cut off at the end of the text.
-_TAG = re.compile(rf"(?:<|&lt;)\s*(/?)\s*{FENCE}\b(?:[^<>&\n]|&(?!gt;))*(?:(?:>|&gt;)(?:\r?\n)?)?", re.IGNORECASE)
+_TAG = re.compile(
+    rf"(?:<|&lt;)\s{{0,3}}(/?)\s{{0,3}}{FENCE}\b(?:[^<>&\n]|&(?!gt;))*(?:(?:>|&gt;)(?:\r?\n)?)?", re.IGNORECASE
+)
 
 
 def fenced(part: str, heading: str, lines: Iterable[str]) -> str:

@@ -14,7 +14,8 @@ from .attributes import Attribute, attribute
 from .model import Candidate, Fact, Message, in_utc, slug
 from .reading import UnusableReply
 
-MAX_FACTS = 50
+ASKED_FACTS = 50  # what the prompt allows
+MAX_FACTS = 500  # what is kept of a model that does not listen: nothing of use is dropped before that
 MAX_CHARS = 2_000
 MAX_NAME = 40
 MAX_ITEM = 200

@@ -16,7 +16,7 @@ from ..llm import Complete
 from ..model import Candidate, Fact, Message
 from ..policies import Extracting
 from ..reading import UnusableReply, read_json
-from ..reading_facts import MAX_FACTS, Shown, read_facts
+from ..reading_facts import ASKED_FACTS, Shown, read_facts
 
 KNOWN = 20
 EARLIER = 4
@@ -60,7 +60,7 @@ class ModelExtractor:
         return _template().substitute(
             **_names(),
             limits="".join(_LIMITS[operation] for operation in sorted(_LIMITS.keys() - given.allow)),
-            most=MAX_FACTS,
+            most=ASKED_FACTS,
             instructions=f"\nThe developer asks besides:\n{wanted}" if wanted else "",
         )
 

@@ -244,7 +244,7 @@ class Store(ABC):
     async def subjects(self, after: Scope | None = None, limit: int = 100) -> list[Scope]:
         """Who has any record here, by token, from behind `after`."""
 
-    def forget_connections(self) -> None:
+    def forget_connections(self) -> None:  # noqa: B027 # most stores have none
         """Drop what belongs to the parent process, unclosed: called in a forked child, before `open`."""
 
     async def search_text(self, where: Where, terms: Sequence[str], limit: int) -> list[Record]:

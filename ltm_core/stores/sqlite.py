@@ -1,0 +1,258 @@
+"""SQLite: one file, no server. The store that works everywhere, and the default."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import ctypes
+import os
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from importlib import import_module
+from typing import Any
+from weakref import WeakSet
+
+from sqlalchemy import (
+    URL,
+    Connection,
+    Label,
+    Select,
+    Table,
+    column,
+    event,
+    func,
+    literal_column,
+    make_url,
+    select,
+    table,
+)
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import AsyncAdaptedQueuePool
+
+from ..errors import ConfigurationError, LTMError, StoreError, StoreUnavailable
+from .base import Record, Where
+from .filters import inside
+from .kinds import KINDS
+from .migrations import HEAD, migrate, stored_version
+from .sql import SqlStore, connected
+from .tables import TABLES, dumps, record_of
+
+BUSY_SECONDS = 5.0  # how long SQLite itself waits for a lock, then we ask again
+READERS = 4
+_DRIVER = "sqlite+aiosqlite"
+
+_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON")
+_TROUBLES: tuple[tuple[tuple[str, ...], type[StoreError], str], ...] = (
+    (
+        ("SQLITE_BUSY", "SQLITE_LOCKED"),
+        StoreUnavailable,
+        "{file} stayed locked by another connection. Retry, end the long transaction there, or raise patience=.",
+    ),
+    (
+        ("SQLITE_CANTOPEN",),
+        StoreUnavailable,
+        "{file} cannot be opened. Check that its directory exists and that this user may read and write there.",
+    ),
+    (("SQLITE_READONLY", "SQLITE_PERM"), StoreError, "{file} is read-only. Make file and directory writable."),
+    (("SQLITE_NOTADB",), StoreError, "{file} is not a SQLite database. Give another path, or move that file away."),
+    (("SQLITE_CORRUPT",), StoreError, "{file} is damaged. Restore a backup, or try: sqlite3 {file} .recover"),
+    (("SQLITE_FULL", "SQLITE_IOERR"), StoreError, "{file} cannot be written ({error}). Check the disk and its space."),
+)
+
+
+# A connection that was never closed must neither be closed nor complained of when the interpreter ends.
+_OPEN: WeakSet[Any] = WeakSet()
+
+
+class SqliteStore(SqlStore):
+    """Records in one SQLite file, in WAL mode, each write synced to disk before it is acknowledged.
+
+    Any number of processes may use the file at once, on a local disk (not on a network share).
+
+    Args:
+        url: A path, or a URL such as `sqlite:///ltm.db`. Without one, the records live in memory and end with `close`.
+        patience: Seconds to wait for a lock that somebody else holds, before `StoreUnavailable`.
+    """
+
+    def __init__(self, url: str | os.PathLike[str] | URL = "sqlite://", *, patience: float = 15.0) -> None:
+        super().__init__(patience)
+        self._url = _absolute(_parsed(url))
+        self._connections: WeakSet[Any] = WeakSet()
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether the records end with `close`."""
+        return _is_memory(self._url)
+
+    def forget_connections(self) -> None:
+        """Drop every connection without closing it, and be as before `open`.
+
+        For the child of a `fork`, where closing would disturb the parent. Touches neither file nor event loop.
+        """
+        _keep_for_ever(self._connections)
+        self._connections = WeakSet()
+        self._start_anew()
+
+    async def search_text(self, where: Where, terms: Sequence[str], limit: int) -> list[Record]:
+        """At most `limit` records that `where` admits and that share a term, those with most of the terms first."""
+        kind, table, wanted = KINDS[where.kind], TABLES[where.kind], sorted(set(terms))
+        if not kind.words or not wanted:
+            return []
+        shared = _shared(table, wanted)
+        statement = (
+            select(table, shared)
+            .where(table.c.seq.in_(_found(where, wanted)), inside(where))
+            .order_by(shared.desc(), table.c.id)
+            .limit(limit)
+        )
+        # The index folds case and looks for phrases: a hit may share no term exactly.
+        return [record_of(kind, row) for row in await self._rows(statement) if row.shared]
+
+    async def _connect(self) -> None:
+        self._writer = self._engine(pool_size=1)
+        await asyncio.to_thread(self._try, self._writer)
+        event.listen(self._writer.sync_engine, "begin", _begin_immediate)
+        # An in-memory database exists in one connection only: there, reads take turns with writes.
+        self._reader = self._writer if self.in_memory else self._reading()
+        if await self._patiently(self._version) != HEAD:
+            await asyncio.to_thread(import_module, "alembic.command")  # slow: not on the loop, not under the lock
+            async with self._transaction() as connection:
+                await connection.run_sync(migrate)
+
+    def _try(self, engine: AsyncEngine) -> None:
+        """Open and close the file: where that fails, the asynchronous driver would leave a thread behind."""
+        arguments, options = engine.dialect.create_connect_args(self._url)
+        connect: Callable[..., sqlite3.Connection] = sqlite3.connect
+        try:
+            connect(*arguments, **options).close()
+        except sqlite3.Error as error:
+            raise self._translate(error) from error
+
+    async def _version(self) -> str | None:
+        async with connected(self._reader).connect() as connection:
+            return await connection.run_sync(stored_version)
+
+    async def _disconnect(self) -> None:
+        if self._reader is not None and not self.in_memory:
+            await self._checkpoint(self._reader)
+        await super()._disconnect()
+
+    async def _checkpoint(self, engine: AsyncEngine) -> None:
+        """Move what the write-ahead log holds into the file and empty the log, if nobody is in the way."""
+        with suppress(DBAPIError):
+            async with engine.connect() as connection:
+                await connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    async def _purge(self, where: Where) -> int:
+        gone = await super()._purge(where)
+        if gone and not self.in_memory:
+            await self._checkpoint(connected(self._reader))
+        return gone
+
+    async def _purged(self, connection: AsyncConnection, kind: str) -> None:
+        # The text index keeps words of deleted rows in old segments until these are merged.
+        if KINDS[kind].words:
+            await connection.exec_driver_sql(f"INSERT INTO {kind}_words ({kind}_words) VALUES ('optimize')")
+
+    def _reading(self) -> AsyncEngine:
+        return self._engine(pool_size=READERS, isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True)
+
+    def _engine(self, **options: Any) -> AsyncEngine:
+        engine = create_async_engine(
+            self._url, poolclass=AsyncAdaptedQueuePool, max_overflow=0, hide_parameters=True, **options
+        )
+        event.listen(engine.sync_engine, "connect", self._prepare)
+        return engine
+
+    def _prepare(self, connection: Any, _: object) -> None:
+        for register in (self._connections, _OPEN):
+            register.add(connection.driver_connection)
+        connection.isolation_level = None  # or the driver begins transactions of its own
+        busy = round(min(self._patience, BUSY_SECONDS) * 1000)
+        try:
+            cursor = connection.cursor()
+            for pragma in (f"busy_timeout={busy}", *_PRAGMAS):
+                cursor.execute(f"PRAGMA {pragma}")
+            cursor.close()
+        except BaseException:
+            connection.close()
+            raise
+
+    def _may_pass(self, error: BaseException | None) -> bool:
+        return _name(error).startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
+
+    def _translate(self, error: BaseException | None) -> LTMError:
+        file = self._url.database or ":memory:"
+        for names, kind, message in _TROUBLES:
+            if _name(error).startswith(names):
+                return kind(message.format(file=file, error=error))
+        return StoreError(f"SQLite refused: {error}. If {file} is sound, please report this.")
+
+
+def _found(where: Where, terms: Sequence[str]) -> Select[Any]:
+    """Row numbers by the text index, with the wall inside the expression that is matched."""
+    parts = ["terms : " + _any_of(map(dumps, terms))]
+    if where.scopes:
+        parts.append("owner : " + _any_of(scope.token for scope in where.scopes))
+    if where.subject is not None:
+        parts.append("subject : " + _any_of([where.subject.token]))
+    index = table(f"{where.kind}_words", column("rowid"))
+    return select(index.c.rowid).where(literal_column(index.name).op("MATCH")(" AND ".join(parts)))
+
+
+def _any_of(words: Iterable[str]) -> str:
+    return "(" + " OR ".join('"' + word.replace('"', '""') + '"' for word in words) + ")"
+
+
+def _shared(table: Table, terms: Sequence[str]) -> Label[int]:
+    each = func.json_each(table.c.terms).table_valued("value")
+    counted = select(func.count(each.c.value.distinct())).where(each.c.value.in_(terms))
+    return counted.scalar_subquery().label("shared")
+
+
+def _parsed(url: str | os.PathLike[str] | URL) -> URL:
+    if (isinstance(url, str) and "://" not in url) or isinstance(url, os.PathLike):
+        return URL.create(_DRIVER, database=os.fspath(url))
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise ConfigurationError("That is not a database URL. Write sqlite:///ltm.db, for example.") from error
+    if parsed.drivername not in ("sqlite", _DRIVER):
+        raise ConfigurationError(f"SQLite is not reached by {parsed.drivername!r}. Write sqlite:///ltm.db.")
+    if parsed.host:
+        raise ConfigurationError(
+            f"A file has no host. Write three slashes: sqlite:///{parsed.host}, or sqlite:///ltm.db."
+        )
+    return parsed.set(drivername=_DRIVER)
+
+
+def _absolute(url: URL) -> URL:
+    """The same file, whatever the working directory is later."""
+    if _is_memory(url) or str(url.database).startswith("file:"):
+        return url
+    return url.set(database=os.path.abspath(str(url.database)))
+
+
+def _is_memory(url: URL) -> bool:
+    return url.database in (None, "", ":memory:")
+
+
+def _begin_immediate(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _name(error: BaseException | None) -> str:
+    return getattr(error, "sqlite_errorname", "")
+
+
+@atexit.register
+def _keep_open() -> None:
+    _keep_for_ever(_OPEN)
+
+
+def _keep_for_ever(connections: Iterable[Any]) -> None:
+    """Take a reference that is never given back, so that nothing is finalised, closed or warned about."""
+    for connection in connections:
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
