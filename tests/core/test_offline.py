@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
 from datetime import UTC, datetime
+from importlib.resources import files
 from time import perf_counter
 
 import pytest
@@ -10,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ltm_core.learn.english.dates import read_date
+from ltm_core.learn.english.slots import SLOTS
 from ltm_core.learn.english.tokens import scan
 from ltm_core.learn.offline import extract_offline
 from ltm_core.model import Candidate, Message
@@ -298,3 +302,10 @@ def test_long_texts_take_linear_time(text: str) -> None:
     middle = perf_counter()
     said(text)
     assert perf_counter() - middle < 4 * (middle - start) + 0.5
+
+
+def test_every_slot_of_the_statement_table_has_a_reader() -> None:
+    table = (files("ltm_core.learn.english") / "statements.toml").read_text(encoding="utf-8")
+    rows = tomllib.loads(table)["statement"]
+    named = {word.rstrip("2") for row in rows for said in row["said"] for word in re.findall(r"\b[A-Z]{2,}2?\b", said)}
+    assert named == set(SLOTS)

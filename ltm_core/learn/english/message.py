@@ -1,0 +1,106 @@
+"""One message, read sentence by sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from .asserted import LABELS, begins_fiction, is_anothers, is_english, is_joke
+from .clauses import Sentence, relation_at, sentences
+from .lexicon import lexicon
+from .orders import requests
+from .said import ASKED_TO_REMEMBER, Heard, Said
+from .sentence import SentenceReader
+from .tokens import Token, scan
+
+_TAKES_BACK = frozenset(["kidding", "joking", "jk", "/s", "sarcasm"])
+_PROFILE = frozenset(["me", "myself", "profile", "bio", "facts", "info"])
+
+
+def read_text(text: str, now: datetime) -> list[Said]:
+    """What the speaker of `text` told, in order; `now` is when it was said, for dates."""
+    heard = Heard(text, now)
+    for sentence in sentences(list(scan(text))):
+        lows = [token.low for token in sentence.tokens]
+        if begins_fiction(lows):
+            break
+        if is_joke(lows):
+            if _TAKES_BACK & set(lows):
+                heard.forget()
+        elif is_english(sentence) and not is_anothers(sentence):
+            _read_sentence(heard, sentence)
+    return heard.facts
+
+
+def _read_sentence(heard: Heard, sentence: Sentence) -> None:
+    before = len(heard)
+    start = _label_end(sentence.tokens)
+    if start:
+        heard.profile = bool(_PROFILE & {token.low for token in sentence.tokens[:start]})
+    tokens = sentence.tokens[start:]
+    for begin, end, remembered in requests(tokens):
+        piece = Sentence(tokens[begin:end], sentence.question, listed=heard.profile)
+        if remembered:
+            _remember(heard, piece)
+        elif end > begin:
+            SentenceReader(heard, piece).read()
+    _name_pet(heard, tokens)
+    if not sentence.question or len(heard) > before:
+        _meet_in_passing(heard, sentence.tokens)
+
+
+def _label_end(tokens: Sequence[Token]) -> int:
+    """Where the text after "About me:" begins."""
+    for at, token in enumerate(tokens[:6]):
+        if token.text == ":" and at:
+            return at + 1 if tokens[at - 1].low in LABELS or tokens[0].low in LABELS else 0
+    return 0
+
+
+def _remember(heard: Heard, piece: Sentence) -> None:
+    """What was asked to be remembered: the fact it states, else the words themselves."""
+    if piece.question or not piece.tokens:
+        return
+    inner = SentenceReader(heard, piece, confidence=ASKED_TO_REMEMBER)
+    inner.read()
+    note = heard.quote(piece.tokens).rstrip(" ,;:-")
+    if not inner.found and not inner.blocked and len(note.split()) > 1:
+        heard.add(Said("user", "note", note.lower(), note, note, confidence=ASKED_TO_REMEMBER))
+
+
+def _meet_in_passing(heard: Heard, tokens: Sequence[Token]) -> None:
+    """People and animals that are named on the way: "a party for my cousin Rafi"."""
+    for place, token in enumerate(tokens):
+        if token.low in ("my", "our"):
+            _meet_person(heard, tokens, place)
+            _meet_pet(heard, tokens[place : place + 3])
+
+
+def _meet_person(heard: Heard, tokens: Sequence[Token], place: int) -> None:
+    relation, end = relation_at(tokens, place + 1)
+    start = end + 1 if end < len(tokens) and tokens[end].low in ("called", "named") else end
+    stop = start
+    while stop < len(tokens) and stop - start < 2 and tokens[stop].capital and tokens[stop].kind == "word":
+        stop += 1
+    if relation and stop > start and not relation.endswith("s"):
+        heard.meet(relation, " ".join(token.text for token in tokens[start:stop]), heard.quote(tokens[place:stop]))
+
+
+def _meet_pet(heard: Heard, tokens: Sequence[Token]) -> None:
+    if len(tokens) == 3 and tokens[1].low in lexicon("species") and tokens[2].capital and tokens[2].kind == "word":
+        heard.add(Said("user", "pet", tokens[2].low, tokens[1].low, heard.quote(tokens)))
+
+
+_PET_NAMINGS = frozenset(
+    (his, *rest)
+    for his in ("his", "her", "its", "he", "she")
+    for rest in (("name", "is"), ("name", "'s"), ("'s", "called"), ("is", "called"))
+)
+
+
+def _name_pet(heard: Heard, tokens: Sequence[Token]) -> None:
+    """Hear "her name is Nala", said of an animal before."""
+    lows = [token.low for token in tokens]
+    for at in range(len(lows) - 3):
+        if tuple(lows[at : at + 3]) in _PET_NAMINGS and tokens[at + 3].capital:
+            heard.name_pet(tokens[at + 3].text)
