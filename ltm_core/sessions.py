@@ -7,7 +7,7 @@ from typing import Any
 
 from .ambient import identity
 from .errors import InvalidInput
-from .learn.turns import WAITING, Turn
+from .learn.turns import WAITING, Sent
 from .model import Message
 from .redaction import redacted
 from .runtime import Runtime
@@ -31,8 +31,8 @@ class Sessions:
         who = identity(self._runtime.name, self._runtime.tenant, session_id=check_id(session_id, "session_id"),
                        user_id=user_id)  # fmt: skip
         told = redacted(Message.of(message), self._runtime.policies.redact)
-        turn = Turn([told], who, self._runtime.now(), learn=False, aligned=False)
-        written = await self._runtime.run(self._runtime.turns.write(turn))
+        sent = Sent([told], who, self._runtime.now(), learn=False, aligned=False)
+        written = await self._runtime.run(self._runtime.turns.write(sent))
         return written.messages[0]
 
     async def get_messages(self, session_id: str, limit: int | None = None) -> list[Message]:

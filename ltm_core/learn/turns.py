@@ -23,7 +23,7 @@ Align = Callable[[Sequence[Message], Sequence[Message]], Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class Sent:
     """What was sent, by whom, and what is to be done with it.
 
     Attributes:
@@ -62,13 +62,13 @@ class Turns:
         self._align = align
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    async def write(self, turn: Turn) -> Written:
-        """Store what is new of `turn`, durable on return. Raises `ScopeError` if the session is somebody else's."""
-        lock = self._locks.setdefault(turn.thread.token, asyncio.Lock())
+    async def write(self, sent: Sent) -> Written:
+        """Store what is new of `sent`, durable on return. Raises `ScopeError` if the session is somebody else's."""
+        lock = self._locks.setdefault(sent.thread.token, asyncio.Lock())
         async with lock:
             async for attempt in _again():
                 with attempt:
-                    return await self._write(turn)
+                    return await self._write(sent)
         raise AssertionError("unreachable")
 
     def forget(self) -> None:
@@ -91,67 +91,68 @@ class Turns:
         records = await self._store.scan(where, order=[("number", "desc")], limit=limit)
         return [message_of(record) for record in reversed(records)]
 
-    async def _write(self, turn: Turn) -> Written:
-        head = await self.head(turn.thread) or _new_head(turn)
-        moved = await self._adopt(head, turn)
-        owner = turn.who.subject if turn.who.user_id is not None else head.subject
-        new, replaced, untaught = await self._compare(turn, head)
-        earlier = await self._job(turn) if turn.turn_id is not None else None
-        records = _message_records(turn, owner, head.fields["message_count"] + 1, new)
-        taught = [*(_taught(record) for record in untaught), *records] if turn.learn else []
+    async def _write(self, sent: Sent) -> Written:
+        head = await self.head(sent.thread) or _new_head(sent)
+        moved = await self._adopt(head, sent)
+        owner = sent.who.subject if sent.who.user_id is not None else head.subject
+        new, replaced, untaught = await self._compare(sent, head)
+        earlier = await self._job(sent) if sent.turn_id is not None else None
+        records = _message_records(sent, owner, head.fields["message_count"] + 1, new)
+        taught = [*(_taught(record, owner) for record in untaught), *records] if sent.learn else []
         if not records and not taught:
             return Written((), earlier)
-        job = _job_record(turn, taught, earlier) if taught else None
+        job = _job_record(sent, taught, earlier) if taught else None
         await self._store.apply(
             [
                 *moved,
                 *(Put(record, expect=record.version - 1) for record in {r.id: r for r in [*taught, *records]}.values()),
-                *(_deleted(record, turn.now) for record in replaced),
+                *(_deleted(record, sent.now) for record in replaced),
                 *([Put(job, expect=job.version - 1)] if job is not None else ()),
-                _advanced(replace(head, subject=owner), len(records), turn.now),
+                _advanced(replace(head, subject=owner), len(records), sent.now),
             ]
         )
         return Written([message_of(record) for record in records], job)
 
-    async def _compare(self, turn: Turn, head: Record) -> tuple[Sequence[Message], list[Record], list[Record]]:
+    async def _compare(self, sent: Sent, head: Record) -> tuple[Sequence[Message], list[Record], list[Record]]:
         """What of the turn is new, the stored answer that it regenerates, and what is stored but was never taught."""
-        if not turn.aligned:
-            return turn.messages, [], []
-        sent = [message for message in turn.messages if message.role != "system"]
-        tail = await self._tail(turn, head, len(sent))
+        if not sent.aligned:
+            return sent.messages, [], []
+        spoken = [message for message in sent.messages if message.role != "system"]
+        tail = await self._tail(sent, head, len(spoken))
         stored = [message_of(record) for record in tail]
-        aligned = self._align(sent, stored)
+        aligned = self._align(spoken, stored)
         replaced = [record for record, message in zip(tail, stored, strict=True) if message is aligned.replaces]
-        again = tail[len(tail) - (len(sent) - len(aligned.new)) :] if len(sent) > len(aligned.new) else []
+        known = len(spoken) - len(aligned.new)
+        again = tail[len(tail) - known :] if known else []
         return aligned.new, replaced, [r for r in again if not r.fields.get("taught") and r not in replaced]
 
-    async def _tail(self, turn: Turn, head: Record, size: int) -> list[Record]:
+    async def _tail(self, sent: Sent, head: Record, size: int) -> list[Record]:
         """What was stored last; for a turn with an id, what was stored of that turn."""
         if not head.fields["message_count"]:
             return []
-        alive = Where("message", (turn.thread,), test=Compare("deleted_at", "exists", False))
-        if turn.turn_id is not None:
-            of_turn = alive.also(Compare("turn_id", "eq", turn.turn_id))
+        alive = Where("message", (sent.thread,), test=Compare("deleted_at", "exists", False))
+        if sent.turn_id is not None:
+            of_turn = alive.also(Compare("turn_id", "eq", sent.turn_id))
             return await self._store.scan(of_turn, order=[("number", "asc")])
         last = await self._store.scan(alive, order=[("number", "desc")], limit=size + 2)
         return last[::-1]
 
-    async def _job(self, turn: Turn) -> Record | None:
-        of_turn = Where("job", (turn.thread,), test=Compare("turn_id", "eq", turn.turn_id))
+    async def _job(self, sent: Sent) -> Record | None:
+        of_turn = Where("job", (sent.thread,), test=Compare("turn_id", "eq", sent.turn_id))
         found = await self._store.scan(of_turn, order=[("number", "desc")], limit=1)
         return next(iter(found), None)
 
-    async def _adopt(self, head: Record, turn: Turn) -> list[Write]:
+    async def _adopt(self, head: Record, sent: Sent) -> list[Write]:
         """A conversation that began with nobody known becomes its first user's; everybody else is refused."""
-        if head.subject == turn.who.subject or turn.who.user_id is None:
+        if head.subject == sent.who.subject or sent.who.user_id is None:
             return []
         if head.subject.level is MemoryScope.USER:
             raise ScopeError(
-                f"Session {turn.who.session_id!r} belongs to another user. Use a session_id of its own for each user."
+                f"Session {sent.who.session_id!r} belongs to another user. Use a session_id of its own for each user."
             )
-        mine = (turn.thread,)
+        mine = (sent.thread,)
         found = [r for kind in ("fact", "version", "message", "job") for r in await self._store.scan(Where(kind, mine))]
-        return [Put(replace(record, subject=turn.who.subject), expect=record.version) for record in found]
+        return [Put(replace(record, subject=sent.who.subject), expect=record.version) for record in found]
 
 
 def head_id(thread: Scope) -> str:
@@ -173,9 +174,9 @@ def _again() -> AsyncRetrying:
     )
 
 
-def _new_head(turn: Turn) -> Record:
-    fields = {"message_count": 0, "created_at": turn.now, "updated_at": turn.now}
-    return Record("session", head_id(turn.thread), turn.thread, turn.who.subject, 0, fields)
+def _new_head(sent: Sent) -> Record:
+    fields = {"message_count": 0, "created_at": sent.now, "updated_at": sent.now}
+    return Record("session", head_id(sent.thread), sent.thread, sent.who.subject, 0, fields)
 
 
 def _advanced(head: Record, added: int, now: datetime) -> Put:
@@ -188,35 +189,36 @@ def _deleted(message: Record, now: datetime) -> Put:
     return Put(replace(message, fields=fields, terms=(), version=message.version + 1), expect=message.version)
 
 
-def _taught(message: Record) -> Record:
-    return replace(message, fields={**message.fields, "taught": True}, version=message.version + 1)
+def _taught(message: Record, owner: Scope) -> Record:
+    fields = {**message.fields, "taught": True}
+    return replace(message, subject=owner, fields=fields, version=message.version + 1)
 
 
-def _message_records(turn: Turn, owner: Scope, first: int, new: Sequence[Message]) -> list[Record]:
-    stamp = {"session_id": turn.who.session_id, "turn_id": turn.turn_id}
-    stamped = [message.model_copy(update={**stamp, "created_at": message.created_at or turn.now}) for message in new]
-    records = [message_record(message, turn.thread, owner, number) for number, message in enumerate(stamped, first)]
-    return [replace(record, fields={**record.fields, "taught": turn.learn}) for record in records]
+def _message_records(sent: Sent, owner: Scope, first: int, new: Sequence[Message]) -> list[Record]:
+    stamp = {"session_id": sent.who.session_id, "turn_id": sent.turn_id}
+    stamped = [message.model_copy(update={**stamp, "created_at": message.created_at or sent.now}) for message in new]
+    records = [message_record(message, sent.thread, owner, number) for number, message in enumerate(stamped, first)]
+    return [replace(record, fields={**record.fields, "taught": sent.learn}) for record in records]
 
 
-def _job_record(turn: Turn, records: Sequence[Record], earlier: Record | None) -> Record:
-    ids = [record.id for record in records]
+def _job_record(sent: Sent, records: Sequence[Record], earlier: Record | None) -> Record:
+    ids, due = [record.id for record in records], {"run_at": sent.run_at or sent.now}
     if earlier is not None and earlier.fields["status"] == WAITING:
-        fields = {**earlier.fields, "message_ids": [*earlier.fields["message_ids"], *ids], "run_at": turn.run_at}
-        return replace(earlier, fields=fields, version=earlier.version + 1)
+        fields = {**earlier.fields, "message_ids": [*earlier.fields["message_ids"], *ids], **due}
+        return replace(earlier, subject=records[0].subject, fields=fields, version=earlier.version + 1)
     number = records[0].fields["number"]
     fields = {
         "status": WAITING,
-        "turn_id": turn.turn_id,
+        "turn_id": sent.turn_id,
         "attempts": 0,
         "number": number,
-        "run_at": turn.run_at or turn.now,
-        "created_at": turn.now,
-        "updated_at": turn.now,
-        "session_id": turn.who.session_id,
-        "user_id": turn.who.user_id,
-        "agent_id": turn.who.agent_id,
-        "namespace": turn.namespace,
+        **due,
+        "created_at": sent.now,
+        "updated_at": sent.now,
+        "session_id": sent.who.session_id,
+        "user_id": sent.who.user_id,
+        "agent_id": sent.who.agent_id,
+        "namespace": sent.namespace,
         "message_ids": ids,
     }
-    return Record("job", job_id(turn.thread, number), turn.thread, records[0].subject, 1, fields)
+    return Record("job", job_id(sent.thread, number), sent.thread, records[0].subject, 1, fields)

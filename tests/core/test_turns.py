@@ -64,6 +64,7 @@ async def test_a_turn_id_decides_and_may_come_in_two_pieces(memory: AsyncMemory)
     first = await memory.observe([user("set name Ana")], user_id="u", session_id="s", turn_id="t1")
     second = await memory.observe([user("set name Ana"), assistant("hi")], user_id="u", session_id="s", turn_id="t1")
     assert second.id == first.id
+    assert [update.operation for update in await second] == ["ADD"]
     again = await memory.observe([user("set name Ana"), assistant("hi")], user_id="u", session_id="s", turn_id="t2")
     assert again.id != first.id
     assert await texts(memory) == ["set name Ana", "hi"] * 2
@@ -78,6 +79,14 @@ async def test_what_a_history_of_ours_stored_is_learned_and_not_stored_twice(mem
     assert await memory.flush()
     assert await texts(memory) == ["set location Oslo", "ok"]
     assert await memory.facts.get("location", scope_id="u")
+
+
+async def test_what_an_anonymous_session_stored_is_taught_as_its_first_users(memory: AsyncMemory) -> None:
+    await memory.sessions.add_message("s", user("set location Oslo"))
+    await memory.observe([user("set location Oslo"), assistant("ok")], user_id="u", session_id="s", turn_id=None)
+    assert await memory.flush()
+    assert await memory.facts.get("location", scope_id="u")
+    assert await texts(memory) == ["set location Oslo", "ok"]
 
 
 async def test_messages_come_back_as_they_went_in(memory: AsyncMemory) -> None:
