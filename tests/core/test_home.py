@@ -74,7 +74,7 @@ async def test_call_awaits_coroutines_and_runs_blocking_functions_elsewhere() ->
         return 2 * number
 
     assert await call(doubled, 2) == 4
-    assert await call(lambda number: doubled(number), 3) == 6
+    assert await call(lambda: doubled(3)) == 6
     assert await call(threading.get_ident) != threading.get_ident()
     with pytest.raises(ZeroDivisionError):
         await call(lambda: 1 / 0)

@@ -119,7 +119,7 @@ async def test_an_anonymous_session_becomes_its_first_users(memory: AsyncMemory)
     await memory.remember("set name Ana", user_id="u", session_id="s")
     with pytest.raises(ScopeError, match="another user"):
         await memory.observe("hello", user_id="v", session_id="s")
-    assert [fact.value for fact in (await memory.recall("location", user_id="u", session_id="s")).facts][0] == "Oslo"
+    assert (await memory.recall("location", user_id="u", session_id="s")).facts[0].value == "Oslo"
 
 
 @pytest.mark.parametrize("ids", [{}, {"user_id": ""}, {"user_id": " "}, {"user_id": 7}, {"user_id": "a\0b"}])

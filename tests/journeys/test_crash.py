@@ -1,4 +1,4 @@
-"""Processes that are really killed, and many at once: what was acknowledged is there, whole, and under the right user."""
+"""Processes that are really killed, and many at once: what was acknowledged is there, and under the right user."""
 
 from __future__ import annotations
 
