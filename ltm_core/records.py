@@ -142,4 +142,10 @@ def model_of(record: Record, model: type[AnyModel]) -> AnyModel:
 
 
 def _known(fields: Mapping[str, Any], model: type[BaseModel]) -> dict[str, Any]:
-    return {name: value for name, value in fields.items() if value is not None and name in model.model_fields}
+    names = _names(model)
+    return {name: value for name, value in fields.items() if value is not None and name in names}
+
+
+@lru_cache
+def _names(model: type[BaseModel]) -> frozenset[str]:
+    return frozenset(model.model_fields)

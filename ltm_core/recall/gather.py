@@ -42,15 +42,16 @@ async def gather_facts(
 ) -> list[Item]:
     """Current facts that `identity` may see, as candidates for ranking: one per key, that of the most specific scope.
 
-    All of them where there are fewer than `limit`. Else the `limit` newest and, for each scope, the `limit` that share
-    most words with `terms`, and a few of the latest and of the most important.
+    All of them where there are fewer than `limit`. Else the `limit` newest, the `limit` that share most words with
+    `terms`, and some of the most important.
     """
     visible = _visible(identity, namespace, now)
     wanted = visible.also(filters) if filters else visible
     found = await store.scan(wanted, order=_UPDATED, limit=limit)
     if len(found) == limit:
-        parts = [await _best_of(store, replace(wanted, scopes=(scope,)), terms, limit) for scope in identity.scopes]
-        found = _once([*found, *(record for part in parts for record in part)])
+        by_words = await store.search_text(wanted, terms, limit) if terms else []
+        by_weight = await store.scan(wanted, order=_IMPORTANT, limit=max(limit // 4, 1))
+        found = _once([*by_words, *found, *by_weight])
     layers = {scope: layer for layer, scope in enumerate(identity.scopes)}
     return [_fact_item(record, layers[record.scope]) for record in await _unshadowed(store, visible, found)]
 
@@ -105,14 +106,6 @@ def _visible(identity: Viewer, namespace: str, now: datetime) -> Where:
 
 def _open_at(end: str, now: datetime) -> Condition:
     return AnyOf(Compare(end, "exists", False), Compare(end, "gt", now))
-
-
-async def _best_of(store: Store, where: Where, terms: Sequence[str], limit: int) -> list[Record]:
-    few = max(limit // 4, 1)
-    by_words = await store.search_text(where, terms, limit) if terms else []
-    by_time = await store.scan(where, order=_UPDATED, limit=few)
-    by_weight = await store.scan(where, order=_IMPORTANT, limit=few)
-    return _once([*by_words, *by_time, *by_weight])
 
 
 def _once(records: Iterable[Record]) -> list[Record]:
