@@ -28,9 +28,12 @@ from .errors import (
 from .facts import PersistentFacts
 from .memory import AsyncMemory
 from .model import Candidate, Fact, FactUpdate, JobInfo, LeftOut, Message, Recalled
+from .providers.base import MemoryProvider
 from .scope import Identity, MemoryScope, Scope
 from .sync import Memory
 from .ticket import Ticket
+from .turn import Turn, failures
+from .wrapping.decorators import inject_memory, with_memory
 
 __all__ = [
     "AsyncMemory",
@@ -46,6 +49,7 @@ __all__ = [
     "LTMError",
     "LeftOut",
     "Memory",
+    "MemoryProvider",
     "MemoryScope",
     "Message",
     "MissingExtra",
@@ -58,5 +62,9 @@ __all__ = [
     "StoreError",
     "StoreUnavailable",
     "Ticket",
+    "Turn",
     "UsageError",
+    "failures",
+    "inject_memory",
+    "with_memory",
 ]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Self, Unpack
+from typing import Any, ParamSpec, Self, TypeVar, Unpack, overload
 
 from .ambient import identity, scoped
 from .assemble import Options, Storage, policies_of, store_of
@@ -13,16 +13,23 @@ from .errors import ConfigurationError, InvalidInput
 from .facts import PersistentFacts, forget
 from .filters import condition
 from .jobs import Jobs
-from .learn.turns import Turn
+from .learn.turns import Sent
 from .learning import Destination
 from .model import FactUpdate, Messages, Recalled, messages_of
 from .policies import Strategy
+from .providers.base import MemoryProvider
+from .providers.own import OwnProvider
 from .recalling import Question
 from .redaction import redacted
 from .runtime import Runtime
 from .scope import DEFAULT_TENANT, Identity, check_id
 from .sessions import Sessions
 from .ticket import Ticket
+from .turn import Turn, TurnOptions, turn_of
+from .wrapping.decorators import Decorator, WithMemory, with_memory
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class AsyncMemory:
@@ -198,8 +205,8 @@ class AsyncMemory:
         self, messages: Messages, who: Identity, namespace: str, turn_id: str | None, *, aligned: bool = True
     ) -> Ticket:
         told = [redacted(message, self.runtime.policies.redact) for message in messages_of(messages)]
-        turn = Turn(told, who, self.runtime.now(), turn_id, aligned=aligned, namespace=namespace)
-        written = await self.runtime.turns.write(turn)
+        sent = Sent(told, who, self.runtime.now(), turn_id, aligned=aligned, namespace=namespace)
+        written = await self.runtime.turns.write(sent)
         self.runtime.wake()
         job = written.job
         return Ticket(self.runtime, job.subject if job else who.subject, job.id if job else None, written.messages)
@@ -210,3 +217,34 @@ class AsyncMemory:
         into = Destination(subject, subject, namespace)
         found = await self.runtime.teach(self.runtime.learning.candidates(told, who, into))
         return await self.runtime.run(self.runtime.learning.updates(found, into, self.runtime.now()))
+
+    def turn(self, said: Any, **options: Unpack[TurnOptions]) -> Turn:
+        """One turn of a loop of your own: `async with` recalls at its start and learns at its end.
+
+        `said` is a text or role messages. Options are the ids, `turn_id`, `learn`, `strict`, `recall_budget_ms` (500),
+        and those of `recall`. As with `with_memory`, memory that fails or has nobody to remember costs no answer.
+
+        >>> async def main():
+        ...     async with AsyncMemory("memory://") as memory:
+        ...         async with memory.turn("I moved to Berlin.", user_id="ana") as turn:
+        ...             turn.answer("Noted.")
+        ...         await turn.ticket
+        ...         async with memory.turn("Where do I live?", user_id="ana") as turn:
+        ...             return turn.facts[0].value
+        >>> asyncio.run(main())
+        'Berlin'
+        """
+        return turn_of(self, said, **options)
+
+    @overload
+    def wrap(self, function: Callable[P, R], /, **options: Unpack[WithMemory]) -> Callable[P, R]: ...
+    @overload
+    def wrap(self, /, **options: Unpack[WithMemory]) -> Decorator: ...
+    def wrap(self, function: Any = None, /, **options: Unpack[WithMemory]) -> Any:
+        """Give a callable this memory: `wrap(agent.invoke)`, `@memory.wrap` or `@memory.wrap(…)`; see `with_memory`."""
+        decorator = with_memory(self, **options)
+        return decorator if function is None else decorator(function)
+
+    def provider(self) -> MemoryProvider:
+        """This memory as a `MemoryProvider`."""
+        return OwnProvider(self)

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractContextManager
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, Unpack, cast
+from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, Unpack, cast, overload
 
 from .assemble import Options, Storage
 from .facts import PersistentFacts
 from .home import Home
 from .jobs import Jobs
 from .memory import AsyncMemory
+from .providers.base import MemoryProvider
 from .runtime import Runtime
 from .scope import DEFAULT_TENANT
 from .sessions import Sessions
+from .turn import Turn, TurnOptions
+from .wrapping.decorators import Decorator, WithMemory, with_memory
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -139,3 +142,20 @@ class Memory:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def turn(self, said: Any, **options: Unpack[TurnOptions]) -> Turn:
+        """The same as `AsyncMemory.turn`, for a `with` block."""
+        return self._inner.turn(said, **options)
+
+    @overload
+    def wrap(self, function: Callable[P, R], /, **options: Unpack[WithMemory]) -> Callable[P, R]: ...
+    @overload
+    def wrap(self, /, **options: Unpack[WithMemory]) -> Decorator: ...
+    def wrap(self, function: Any = None, /, **options: Unpack[WithMemory]) -> Any:
+        """Give a callable this memory: `wrap(agent.invoke)`, `@memory.wrap` or `@memory.wrap(…)`; see `with_memory`."""
+        decorator = with_memory(self, **options)
+        return decorator if function is None else decorator(function)
+
+    def provider(self) -> MemoryProvider:
+        """This memory as a `MemoryProvider`, whose methods are async."""
+        return self._inner.provider()

@@ -1,0 +1,304 @@
+"""The commands: each reads its options, calls one verb of a memory and shows the answer."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .. import MemoryScope, NotFound
+from . import show
+from .place import Place, located
+from .values import value_of
+
+app = typer.Typer(
+    name="ltm",
+    help="Long-term memory for AI agents. Start with `ltm demo`, or talk to it with `ltm chat --user YOU`.",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+facts = typer.Typer(help="Facts by key: list, add, get, trace, delete.", rich_markup_mode=None)
+
+
+class ListedByDefault(typer.core.TyperGroup):
+    """A group whose `list` may be left out: `ltm jobs` is `ltm jobs list`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put `list` first where no command stands."""
+        leave = args and (not args[0].startswith("-") or args[0] == "--help")
+        return super().parse_args(ctx, args if leave else ["list", *args])
+
+
+jobs = typer.Typer(help="What was told and is learned, waits, or failed.", cls=ListedByDefault, rich_markup_mode=None)
+app.add_typer(facts, name="facts")
+app.add_typer(jobs, name="jobs")
+
+
+class Kind(StrEnum):
+    """What recall may find."""
+
+    FACTS = "facts"
+    MESSAGES = "messages"
+
+
+class Status(StrEnum):
+    """What may have become of a job."""
+
+    WAITING = "waiting"
+    DONE = "done"
+    DEAD = "dead"
+
+
+Key = Annotated[
+    str, typer.Argument(metavar="KEY", help="Such as theme, pet#rex or sister/location.", show_default=False)
+]
+JobId = Annotated[str, typer.Argument(metavar="ID", help="As `ltm jobs` shows it.", show_default=False)]
+OwnedBy = Annotated[MemoryScope, typer.Option("--scope", help="Whose fact: the user's, the session's, …")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        "--model", metavar="NAME", help="A model as litellm names it (openai/gpt-4o-mini); offline without one."
+    ),
+]
+
+
+@app.callback(invoke_without_command=True)
+def start(
+    ctx: typer.Context, version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False
+) -> None:
+    """What stands before a command."""
+    if version:
+        from importlib.metadata import version as version_of
+
+        typer.echo(f"ltm-core {version_of('ltm-core')}")
+    elif ctx.invoked_subcommand is None:
+        typer.echo(ctx.get_help())
+
+
+@app.command()
+def demo(
+    db: Annotated[
+        str | None,
+        typer.Option("--db", metavar="URL", help="Keep it here, under the tenant `demo`.", show_default=False),
+    ] = None,
+) -> None:
+    """See it remember: across processes that are killed, between sessions, and not between users.
+
+    Uses a temporary database unless you name one. Exits with 1 if anything is not as promised.
+    """
+    from .demo import demonstrate
+
+    raise typer.Exit(demonstrate(db))
+
+
+@app.command()
+@located
+def chat(
+    place: Place,
+    model: Model = None,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Show what was recalled, on stderr.")] = False,
+) -> None:
+    """Talk to an agent that remembers. Ctrl-D or Ctrl-C ends it; lines may also come from a pipe.
+
+    Without --model an offline agent answers from what it remembers. Without --session each run is a new session.
+    """
+    from .chat import converse
+
+    raise typer.Exit(converse(place, model, verbose=verbose))
+
+
+@app.command()
+@located
+def ingest(
+    place: Place,
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help="JSONL or a JSON list of {role, content, …}; - reads stdin.",
+            show_default=False,
+        ),
+    ],
+    speaker: Annotated[
+        str | None, typer.Option("--speaker", metavar="NAME", help="Who of the named speakers --user is.")
+    ] = None,
+    model: Model = None,
+) -> None:
+    """Store a conversation and learn from it what it says about --user.
+
+    Run it again whenever you like: after an interruption it goes on where it stopped, what is stored is not stored
+    twice, and of a file that grew only the end is new.
+
+    Without --session each conversation in the file becomes one session: user/file, or user/file/N where messages say
+    "metadata": {"session": N}.
+
+    Where user messages carry the "name"s of several people, --speaker (or a name equal to --user) says which of them
+    the user is. Only theirs teach; those of the others are stored with the role assistant, as the other side of the
+    conversation.
+    """
+    from .ingest import ingest as run
+
+    place.check_somebody()
+    run(place, file, speaker=speaker, model=model)
+
+
+@app.command()
+@located
+def recall(
+    place: Place,
+    query: Annotated[str, typer.Argument(metavar="QUERY", show_default=False)],
+    limit: Annotated[int, typer.Option("--limit", min=0, help="Most facts, and most messages.")] = 10,
+    max_tokens: Annotated[
+        int | None, typer.Option("--max-tokens", min=0, help="Most tokens of the text for a prompt.")
+    ] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Show every part of every score.")] = False,
+    include: Annotated[
+        list[Kind] | None, typer.Option("--include", help="What to find besides facts.", show_default=False)
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """Find what matters for a question, best first."""
+    place.check_somebody()
+    kinds = dict.fromkeys(["facts", *(kind.value for kind in include or ())])
+    with place.memory() as memory:
+        found = memory.recall(query, limit=limit, max_tokens=max_tokens, include=tuple(kinds), **place.who)
+    if json:
+        scored = {"facts": list(map(_scored, found.facts)), "messages": list(map(_scored, found.messages))}
+        show.as_json({**found.model_dump(mode="json"), **scored, "text": found.text})
+    elif not found:
+        typer.echo("Nothing is remembered that fits.")
+    else:
+        show.console().print(show.printable(found.explain()) if explain else show.recalled_table(found))
+
+
+def _scored(item: Any) -> dict[str, Any]:
+    return {**item.model_dump(mode="json"), "score": item.score, "parts": item.parts}
+
+
+@facts.command("list")
+@located
+def list_facts(place: Place, scope: OwnedBy = MemoryScope.USER, json: AsJson = False) -> None:
+    """All current facts."""
+    with place.memory() as memory:
+        found = memory.facts.get_all(**place.owner(scope))
+    if json:
+        show.as_json(found)
+    elif found:
+        show.console().print(show.facts_table(found))
+    else:
+        typer.echo("Nothing is remembered yet.")
+
+
+@facts.command("add")
+@located
+def add_fact(
+    place: Place,
+    key: Key,
+    value: Annotated[
+        str,
+        typer.Argument(
+            metavar="VALUE", help="JSON, or else text. One that begins with a - goes after --.", show_default=False
+        ),
+    ],
+    scope: OwnedBy = MemoryScope.USER,
+) -> None:
+    """Store a fact; what was under the key before goes into its history."""
+    with place.memory() as memory:
+        fact = memory.facts.add(key, value_of(value), **place.owner(scope))
+    typer.echo(show.printable(f"{fact.key} = {show.value_of(fact)} (version {fact.version})"))
+
+
+@facts.command("get")
+@located
+def get_fact(place: Place, key: Key, scope: OwnedBy = MemoryScope.USER, json: AsJson = False) -> None:
+    """The value of one fact."""
+    with place.memory() as memory:
+        fact = memory.facts.get(key, **place.owner(scope))
+    if fact is None:
+        raise _unknown(key)
+    if json:
+        show.as_json(fact)
+    else:
+        typer.echo(show.printable(show.value_of(fact)))
+
+
+@facts.command("history")
+@located
+def fact_history(place: Place, key: Key, scope: OwnedBy = MemoryScope.USER, json: AsJson = False) -> None:
+    """Every version of a fact, oldest first."""
+    with place.memory() as memory:
+        versions = memory.facts.history(key, **place.owner(scope))
+    if not versions:
+        raise _unknown(key)
+    if json:
+        show.as_json(versions)
+    else:
+        show.console().print(show.history_table(versions))
+
+
+@facts.command("delete")
+@located
+def delete_fact(place: Place, key: Key, scope: OwnedBy = MemoryScope.USER) -> None:
+    """Delete a fact. Its history stays."""
+    with place.memory() as memory:
+        if not memory.facts.delete(key, **place.owner(scope)):
+            raise _unknown(key)
+    typer.echo(show.printable(f"{key} is deleted."))
+
+
+def _unknown(key: str) -> NotFound:
+    return NotFound(f"There is no fact {key!r} here. See what there is with: ltm facts list")
+
+
+@jobs.command("list")
+@located
+def list_jobs(
+    place: Place,
+    status: Annotated[Status | None, typer.Option("--status", help="Only these.", show_default=False)] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Most jobs.")] = 100,
+    json: AsJson = False,
+) -> None:
+    """The queue of one user, or without --user of everybody; oldest first."""
+    with place.memory() as memory:
+        found = memory.jobs.list(status and status.value, place.user, limit)
+    if json:
+        show.as_json(found)
+    elif found:
+        show.console().print(show.jobs_table(found))
+    else:
+        typer.echo("There are no such jobs.")
+
+
+@jobs.command("show")
+@located
+def show_job(place: Place, job_id: JobId, json: AsJson = False) -> None:
+    """One job with the messages that it is about."""
+    with place.memory() as memory:
+        job = memory.jobs.show(job_id)
+    if json:
+        show.as_json(job)
+        return
+    show.console().print(show.jobs_table([job]))
+    for message in job.messages:
+        typer.echo(show.one_line(show.said(message)))
+
+
+@jobs.command("retry")
+@located
+def retry_job(place: Place, job_id: JobId, model: Model = None) -> None:
+    """Give a job all its tries again, and learn what waits now."""
+    with place.memory(model=model) as memory:
+        memory.jobs.retry(job_id)
+        memory.flush()
+        show.console().print(show.jobs_table([memory.jobs.show(job_id)]))
+
+
+@jobs.command("drop")
+@located
+def drop_job(place: Place, job_id: JobId) -> None:
+    """Give a job up: its messages stay, nothing is learned from them."""
+    with place.memory() as memory:
+        memory.jobs.drop(job_id)
+    typer.echo("The job is dropped.")

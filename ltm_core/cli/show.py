@@ -1,0 +1,135 @@
+"""What commands print: tables for people, JSON for programs. Nothing remembered can steer the terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, TextIO
+
+from pydantic import BaseModel
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ..model import Fact, JobInfo, Message, Recalled
+
+WIDE = 160  # for pipes and files, where nobody sees a line wrap
+
+
+def console(stream: TextIO | None = None) -> Console:
+    """A console that takes every text literally: markup and emoji codes of what is remembered mean nothing."""
+    file = stream or sys.stdout
+    width = None if file.isatty() or "COLUMNS" in os.environ else WIDE
+    return Console(file=file, width=width, markup=False, emoji=False, highlight=False)
+
+
+def printable(text: str) -> str:
+    """`text` without what a terminal would obey.
+
+    >>> printable("red: \\x1b[31m")
+    'red: ?[31m'
+    """
+    return "".join(char if char.isprintable() or char == "\n" else "?" for char in text)
+
+
+def one_line(text: str) -> str:
+    """`text` on one line, without what a terminal would obey."""
+    return printable(" ".join(text.split()))
+
+
+def as_json(data: Any) -> None:
+    """Print models, or lists and dicts of them, as JSON."""
+    sys.stdout.write(json.dumps(data, indent=2, default=_plain) + "\n")
+
+
+def _plain(value: Any) -> Any:
+    return value.model_dump(mode="json") if isinstance(value, BaseModel) else str(value)
+
+
+def value_of(fact: Fact) -> str:
+    """A fact's value as a person would write it: a text as it is, anything else as JSON."""
+    return fact.value if isinstance(fact.value, str) else json.dumps(fact.value, ensure_ascii=False)
+
+
+def when(time: datetime | None) -> str:
+    """A time to the second, in UTC."""
+    return f"{time:%Y-%m-%d %H:%M:%S}" if time is not None else ""
+
+
+def facts_table(facts: Iterable[Fact]) -> Table:
+    """Facts with their values."""
+    rows = [(fact.key, value_of(fact), fact.text, str(fact.version)) for fact in facts]
+    return _table(("key", "value", "says", "version"), rows)
+
+
+def history_table(versions: Iterable[Fact]) -> Table:
+    """The versions of one fact, with the time in which each was true and why it came."""
+    rows = [
+        (
+            str(one.version),
+            "(deleted)" if one.deleted_at else value_of(one),
+            f"{when(one.valid_from)}\n{_until(one)}",
+            one.reason,
+        )
+        for one in versions
+    ]
+    return _table(("version", "value", "true (UTC)", "because"), rows, whole=("true (UTC)",))
+
+
+def _until(version: Fact) -> str:
+    end = version.valid_to or version.deleted_at
+    return f"to {when(end)}" if end else "until now"
+
+
+def recalled_table(recalled: Recalled) -> Table:
+    """What was recalled, best first; what was told but is not learned yet stands last, without a score."""
+    rows = [(_score(fact.score), "fact", fact.text or f"{fact.key}: {value_of(fact)}") for fact in recalled.facts]
+    rows += [(_score(message.score), "message", said(message)) for message in recalled.messages]
+    rows += [("", "not learned yet", said(message)) for message in recalled.pending]
+    return _table(("score", "what", "says"), rows)
+
+
+def parts_table(facts: Iterable[Fact]) -> Table:
+    """How the score of each fact is made up."""
+    return _table(("score", "fact", "made up of"), [(_score(fact.score), fact.text, _parts(fact)) for fact in facts])
+
+
+def _parts(fact: Fact) -> str:
+    weighed = sorted(fact.parts.items(), key=lambda part: -part[1])
+    return " + ".join(f"{name} {value:.2f}" for name, value in weighed if value)
+
+
+def jobs_table(jobs: Iterable[JobInfo]) -> Table:
+    """The queue: what waits, what is learned, what could not be learned."""
+    rows = [(job.id, job.subject, job.status, str(job.attempts), _outcome(job)) for job in jobs]
+    return _table(("id", "whose", "status", "tries", "outcome"), rows, whole=("id", "status"))
+
+
+def said(message: Message) -> str:
+    """A message with its time and speaker."""
+    day = f"{message.created_at:%Y-%m-%d} " if message.created_at else ""
+    return f"{day}{message.name or message.role}: {message.text}"
+
+
+def _outcome(job: JobInfo) -> str:
+    if job.error:
+        return job.error
+    return ", ".join(f"{update['operation']} {update['key']}" for update in job.updates)
+
+
+def _score(score: float | None) -> str:
+    return f"{score or 0.0:.3f}"
+
+
+def _table(columns: Sequence[str], rows: Iterable[Sequence[str]], whole: Sequence[str] = ()) -> Table:
+    """A table whose cells fold where the terminal is narrow, but for the columns that are to stay `whole`."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold", no_wrap=column in whole)
+    for row in rows:
+        table.add_row(*(Text(printable(cell)) for cell in row))
+    return table
