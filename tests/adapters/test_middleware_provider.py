@@ -120,7 +120,7 @@ def test_else_they_come_in_the_prompt_fenced_and_within_the_budget(provider: Lis
     agent = inject_memory(provider)(echo)
     assert "- lives in Oslo\n- has a dog\n" in agent("Where am I?", "ana")
     assert agent("Where am I?", "ben") == "Where am I?"
-    tight = inject_memory(provider, max_tokens=60)(echo)
+    tight = inject_memory(provider, max_tokens=38)(echo)
     assert "- lives in Oslo\n</long_term_memory>" in tight("Where am I?", "ana")
 
 
