@@ -15,7 +15,7 @@ from .english.answers import read_answer
 from .english.message import read_text
 from .english.said import Said
 
-MAX_QUOTE = 80
+MAX_REASON = 80
 
 
 def extract_offline(given: Extracting) -> list[Candidate]:
@@ -46,7 +46,6 @@ def _wanted(candidate: Candidate, allow: frozenset[str]) -> bool:
 
 
 def _candidate(fact: Said, message: Message) -> Candidate:
-    quote = fact.quote if len(fact.quote) <= MAX_QUOTE else f"{fact.quote[: MAX_QUOTE - 1]}…"
     return Candidate(
         about=fact.about,
         attribute=fact.attribute,
@@ -54,9 +53,14 @@ def _candidate(fact: Said, message: Message) -> Candidate:
         value=fact.value,
         text=attribute(fact.attribute).sentence(fact.value, fact.item, fact.about),
         retract=fact.retract,
-        reason=f'said: "{quote}"',
+        reason=_quoted(fact.quote),
         confidence=fact.confidence,
         valid_from=fact.valid_from,
         sources=[message.id] if message.id else [],
         created_by="offline",
     )
+
+
+def _quoted(words: str) -> str:
+    room = MAX_REASON - 2
+    return f'"{words}"' if len(words) <= room else f'"{words[: room - 1]}…"'

@@ -78,6 +78,9 @@ class Compare:
     operator: Operator
     value: Any
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "value", _plain(self.value))
+
     def admits(self, record: Record) -> bool:
         """Whether `record` passes."""
         return _OPERATORS[self.operator](record.get(self.path), self.value)
@@ -288,6 +291,13 @@ def _check_wall(condition: Condition) -> None:
     else:
         for inner in condition.conditions:
             _check_wall(inner)
+
+
+def _plain(value: Any) -> Any:
+    """Members of text enums are the texts that they stand for."""
+    if isinstance(value, list | tuple | set | frozenset):
+        return tuple(_plain(one) for one in value)
+    return str.__str__(value) if isinstance(value, str) else value
 
 
 def _type(value: Any) -> type:

@@ -48,7 +48,7 @@ _TROUBLES: tuple[tuple[tuple[str, ...], type[StoreError], str], ...] = (
     (
         ("SQLITE_BUSY", "SQLITE_LOCKED"),
         StoreUnavailable,
-        "{file} stayed locked by another connection. Retry, end the long transaction there, or raise patience=.",
+        "{file} stayed locked by another connection. Retry, or end the long transaction there.",
     ),
     (
         ("SQLITE_CANTOPEN",),
@@ -136,13 +136,15 @@ class SqliteStore(SqlStore):
 
     async def _disconnect(self) -> None:
         if self._reader is not None and not self.in_memory:
-            await self._checkpoint(self._reader)
+            await self._checkpoint(self._reader, patience=0.1)
         await super()._disconnect()
 
-    async def _checkpoint(self, engine: AsyncEngine) -> None:
+    async def _checkpoint(self, engine: AsyncEngine, patience: float | None = None) -> None:
         """Move what the write-ahead log holds into the file and empty the log, if nobody is in the way."""
         with suppress(DBAPIError):
             async with engine.connect() as connection:
+                if patience is not None:
+                    await connection.exec_driver_sql(f"PRAGMA busy_timeout = {1000 * patience:.0f}")
                 await connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
 
     async def _purge(self, where: Where) -> int:

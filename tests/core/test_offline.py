@@ -6,6 +6,7 @@ import re
 import tomllib
 from datetime import UTC, datetime
 from importlib.resources import files
+from pathlib import Path
 from time import perf_counter
 
 import pytest
@@ -47,9 +48,15 @@ def test_a_candidate_says_where_it_comes_from() -> None:
     assert (candidate.key, candidate.value, candidate.text) == ("location", "Berlin", "User lives in Berlin.")
     assert candidate.sources == ["m1"]
     assert candidate.created_by == "offline"
-    assert candidate.reason.startswith('said: "I moved to Berlin')
+    assert candidate.reason == '"I moved to Berlin last year"'
     assert candidate.confidence == 0.9
     assert candidate.importance is None
+
+
+def test_a_reason_is_short_however_long_the_sentence() -> None:
+    [candidate] = said(f"Remember that {'very ' * 50}old keys lie under the mat")
+    assert len(candidate.reason) == 80
+    assert candidate.reason.endswith('…"')
 
 
 @pytest.mark.parametrize(
@@ -173,6 +180,18 @@ def test_words_of_others_teach_nothing(frame: str, statement: str) -> None:
     "text", ["Ich wohne in Berlin und liebe Pizza.", "Vivo en Madrid.", "我住在北京。", "Я живу в Москве"]
 )
 def test_other_languages_teach_nothing(text: str) -> None:
+    assert said(text) == []
+
+
+TRAPS = [
+    line.replace("\\n", "\n")
+    for line in (Path(__file__).parent / "gold" / "traps.txt").read_text(encoding="utf-8").splitlines()
+    if not line.startswith("#")
+]
+
+
+@pytest.mark.parametrize("text", TRAPS)
+def test_everyday_chat_that_tells_nothing_teaches_nothing(text: str) -> None:
     assert said(text) == []
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from .clauses import Part, Sentence, opens_only
+from .clauses import Part, opens_only
+from .labels import LABELS
 from .lexicon import lexicon
+from .sentences import Sentence
 
 _WEAK_FICTION = lexicon("near_misses", "weak_fiction")
 
@@ -78,9 +80,6 @@ def is_english(sentence: Sentence) -> bool:
     return foreign < 2 or english > foreign
 
 
-LABELS = lexicon("near_misses", "labels")
-
-
 def is_anothers(sentence: Sentence) -> bool:
     """Whether the line belongs to a speaker with a label: "Bob: I live in Rome"."""
     tokens = sentence.tokens
@@ -140,6 +139,8 @@ def supposes(part: Part) -> bool:
     """Whether the clause is supposed, wished or imagined."""
     words = [*part.head, *part.own[:5]] if part.subject is not None else list(part.own[:6])
     lows = [token.low for token in words]
+    if lows[:1] == ["say"] and part.head:
+        return True
     if "not" in lows and "wish" not in lows and lexicon_any("blockers", lows) and "if" not in lows:
         return True
     return lexicon_any("blockers", lows)

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from .asserted import LABELS, begins_fiction, is_anothers, is_english, is_joke
-from .clauses import Sentence, relation_at, sentences
+from .asserted import begins_fiction, is_anothers, is_english, is_joke
+from .clause import SLOTS, Clause
+from .labels import LABELS, begin_of_fields, fields, is_form
 from .lexicon import lexicon
 from .orders import requests
 from .said import ASKED_TO_REMEMBER, Heard, Said
 from .sentence import SentenceReader
+from .sentences import Sentence, sentences
+from .subjects import relation_at
 from .tokens import Token, scan
 
 _TAKES_BACK = frozenset(["kidding", "joking", "jk", "/s", "sarcasm"])
@@ -20,6 +23,7 @@ _PROFILE = frozenset(["me", "myself", "profile", "bio", "facts", "info"])
 def read_text(text: str, now: datetime) -> list[Said]:
     """What the speaker of `text` told, in order; `now` is when it was said, for dates."""
     heard = Heard(text, now)
+    form = is_form(text)
     for sentence in sentences(list(scan(text))):
         lows = [token.low for token in sentence.tokens]
         if begins_fiction(lows):
@@ -27,9 +31,19 @@ def read_text(text: str, now: datetime) -> list[Said]:
         if is_joke(lows):
             if _TAKES_BACK & set(lows):
                 heard.forget()
-        elif is_english(sentence) and not is_anothers(sentence):
-            _read_sentence(heard, sentence)
+        elif is_english(sentence):
+            rest = sentence if form else _read_fields(heard, sentence)
+            if rest.tokens and not is_anothers(rest):
+                _read_sentence(heard, rest)
     return heard.facts
+
+
+def _read_fields(heard: Heard, sentence: Sentence) -> Sentence:
+    """Read "Name: Carlos", and give back what stands before the first field."""
+    stated = list(fields(sentence.tokens))
+    for tokens in stated:
+        SentenceReader(heard, Sentence(tokens, False)).read()
+    return Sentence(sentence.tokens[: begin_of_fields(sentence.tokens)], sentence.question) if stated else sentence
 
 
 def _read_sentence(heard: Heard, sentence: Sentence) -> None:
@@ -39,7 +53,8 @@ def _read_sentence(heard: Heard, sentence: Sentence) -> None:
         heard.profile = bool(_PROFILE & {token.low for token in sentence.tokens[:start]})
     tokens = sentence.tokens[start:]
     for begin, end, remembered in requests(tokens):
-        piece = Sentence(tokens[begin:end], sentence.question, listed=heard.profile)
+        asks = sentence.question and not (remembered and _is_polite(tokens[:begin]))
+        piece = Sentence(tokens[begin:end], asks, listed=heard.profile)
         if remembered:
             _remember(heard, piece)
         elif end > begin:
@@ -52,6 +67,8 @@ def _read_sentence(heard: Heard, sentence: Sentence) -> None:
 def _label_end(tokens: Sequence[Token]) -> int:
     """Where the text after "About me:" begins."""
     for at, token in enumerate(tokens[:6]):
+        if token.text in "–—-" and at and tokens[at - 1].low in _PROFILE:
+            return at + 1
         if token.text == ":" and at:
             return at + 1 if tokens[at - 1].low in LABELS or tokens[0].low in LABELS else 0
     return 0
@@ -68,12 +85,19 @@ def _remember(heard: Heard, piece: Sentence) -> None:
         heard.add(Said("user", "note", note.lower(), note, note, confidence=ASKED_TO_REMEMBER))
 
 
+def _is_polite(head: Sequence[Token]) -> bool:
+    """Whether "remember that" follows "can you": a request in the form of a question."""
+    lows = [token.low for token in head]
+    return "you" in lows[1:] and lows[lows.index("you", 1) - 1] in ("can", "could", "would", "will")
+
+
 def _meet_in_passing(heard: Heard, tokens: Sequence[Token]) -> None:
     """People and animals that are named on the way: "a party for my cousin Rafi"."""
     for place, token in enumerate(tokens):
         if token.low in ("my", "our"):
             _meet_person(heard, tokens, place)
             _meet_pet(heard, tokens[place : place + 3])
+            _meet_named_pet(heard, tokens, place)
 
 
 def _meet_person(heard: Heard, tokens: Sequence[Token], place: int) -> None:
@@ -89,6 +113,17 @@ def _meet_person(heard: Heard, tokens: Sequence[Token], place: int) -> None:
 def _meet_pet(heard: Heard, tokens: Sequence[Token]) -> None:
     if len(tokens) == 3 and tokens[1].low in lexicon("species") and tokens[2].capital and tokens[2].kind == "word":
         heard.add(Said("user", "pet", tokens[2].low, tokens[1].low, heard.quote(tokens)))
+
+
+def _meet_named_pet(heard: Heard, tokens: Sequence[Token], place: int) -> None:
+    """Hear "Biscuit, my golden retriever, ate a sock"."""
+    if place < 2 or tokens[place - 1].text not in (",", "(") or not tokens[place - 2].capital:
+        return
+    clause = Clause(heard.text, tokens[place + 1 : place + 6], heard.now)
+    kind = SLOTS["PETKIND"](clause, 0, len(clause.words))
+    if kind and (kind.end == len(clause.words) or clause.words[kind.end].kind in ("comma", "stop")):
+        name = tokens[place - 2].low
+        heard.add(Said("user", "pet", name, kind.values[0], heard.quote(tokens[place - 2 : place + 1 + kind.end])))
 
 
 _PET_NAMINGS = frozenset(

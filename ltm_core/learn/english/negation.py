@@ -8,10 +8,10 @@ from datetime import datetime
 from itertools import pairwise
 
 from .clause import Clause, frequency_length
-from .clauses import is_be
 from .dates import find_date
 from .lexicon import lexicon
 from .statements import Match, match
+from .subjects import is_be
 from .tokens import Token
 
 

@@ -8,7 +8,8 @@ from .asserted import is_order
 from .lexicon import lexicon
 from .tokens import Token
 
-_BEGINS_STATEMENT = frozenset(["i", "my", "we", "our", "the"])
+_BEGINS_STATEMENT = frozenset(["i", "my", "we", "our"])
+_STATES = frozenset(["is", "are", "'s", "has", "have", "was", "will"])
 
 
 def requests(tokens: Sequence[Token]) -> Iterator[tuple[int, int, bool]]:
@@ -32,7 +33,11 @@ def _asks_to_remember(lows: list[str], at: int) -> int:
     if size := lexicon("remember").length_at(lows, at):
         return size
     size = lexicon("remember", "before_statement").length_at(lows, at)
-    return size if size and lows[at + size : at + size + 1] and lows[at + size] in _BEGINS_STATEMENT else 0
+    return size if size and _begins_statement(lows[at + size :]) else 0
+
+
+def _begins_statement(lows: list[str]) -> bool:
+    return bool(lows) and (lows[0] in _BEGINS_STATEMENT or (lows[0] == "the" and not _STATES.isdisjoint(lows)))
 
 
 def _order_follows(tokens: Sequence[Token], at: int) -> bool:
@@ -45,38 +50,4 @@ def _order_follows(tokens: Sequence[Token], at: int) -> bool:
         joined
         and before.kind != "comma"
         and (follows in lexicon("imperatives") or follows in ("what", "which", "how", "do", "so"))
-    )
-
-
-def is_standing(lows: list[str]) -> bool:
-    """Whether an order is meant to last, or is about the way of answering."""
-    while lows and lows[0] in ("please", "and", "so", "also", ","):
-        lows = lows[1:]
-    if len(lows) < 2:
-        return False
-    if lexicon("always").length_at(lows):
-        after = lows[1] if lows[0] in ("always", "never") else ""
-        return after not in (
-            "mind",
-            "been",
-            "again",
-            "a",
-            "the",
-            "had",
-            "heard",
-            "seen",
-            "ever",
-            "knew",
-            "forget",
-            "said",
-            "gonna",
-        )
-    denied = lows[:2] == ["do", "not"]
-    verb = lows[2] if denied and len(lows) > 2 else lows[0]
-    if verb not in lexicon("standing", "verbs") or any(low in lexicon("standing", "now") for low in lows[1:]):
-        return False
-    return (
-        any(low in lexicon("standing", "about") for low in lows[1:])
-        or ("from" in lows[-3:] and lows[-2:] == ["now", "on"])
-        or (denied and verb in ("suggest", "call"))
     )

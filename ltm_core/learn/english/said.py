@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from .clauses import People
+from .subjects import People
 from .tokens import Token
 
 SURE, HEDGED, ASKED_TO_REMEMBER = 0.9, 0.6, 0.95

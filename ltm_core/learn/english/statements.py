@@ -77,12 +77,16 @@ class Statement:
     gives: tuple[Told, ...]
     ended: tuple[Told, ...]
     dated: bool
+    words: frozenset[str]
     needs: tuple[frozenset[str], ...]
 
     def may_fit(self, clause: Clause, heard: frozenset[str]) -> bool:
         """Whether it is worth trying: polarity, date and every fixed word are there."""
-        if self.denied is not clause.denied or any(words.isdisjoint(heard) for words in self.needs):
+        if self.denied is not clause.denied or not self.words <= heard:
             return False
+        for words in self.needs:  # a loop, since this is where the time goes
+            if words.isdisjoint(heard):
+                return False
         return clause.dated or not self.dated
 
 
@@ -170,10 +174,12 @@ def _statement(pattern: str, row: Mapping[str, Any], groups: Mapping[str, str]) 
     words = plain.replace("(", " ( ").replace(")", " ) ").split()
     denied = any(word in ("not", "never") for word in words)
     elements = _elements(iter([word for word in words if word not in ("not", "never")]))
-    needs = tuple(element.any_of for element in elements if isinstance(element, Word))
+    fixed = [element.any_of for element in elements if isinstance(element, Word)]
+    alone = frozenset(word for words in fixed if len(words) == 1 for word in words)
+    needs = tuple(words for words in fixed if len(words) > 1)
     gives = tuple(map(_told, row["gives"]))
     ended = tuple(map(_told, row["ended"])) if "ended" in row else tuple(_taken_back(gives))
-    return Statement(_with_followers(elements), denied, gives, ended, row.get("dated", False), needs)
+    return Statement(_with_followers(elements), denied, gives, ended, row.get("dated", False), alone, needs)
 
 
 def _taken_back(gives: Iterable[Told]) -> Iterator[Told]:

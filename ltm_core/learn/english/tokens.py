@@ -11,6 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
+from .lexicon import canonical, lexicon
+from .spelling import spelled
+
 HIDDEN = "\ufffc"
 
 _FOREIGN = re.compile(
@@ -43,17 +46,6 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 
-_CONTRACTIONS = {"'m": "am", "'re": "are", "'ve": "have", "'ll": "will", "'d": "would", "'s": "'s"}
-_SPELLED = {
-    "im": ("i", "am"), "ive": ("i", "have"), "dont": ("do", "not"), "doesnt": ("does", "not"), "cant": ("can", "not"),
-    "cannot": ("can", "not"), "isnt": ("is", "not"), "arent": ("are", "not"), "wont": ("will", "not"),
-    "didnt": ("did", "not"), "gonna": ("going", "to"), "wanna": ("want", "to"), "ain't": ("am", "not"),
-    "can't": ("can", "not"), "won't": ("will", "not"), "shan't": ("shall", "not"), "gotta": ("have", "to"),
-    "havent": ("have", "not"), "&": ("and",), "hes": ("he", "is"), "shes": ("she", "is"),
-    "becuase": ("because",), "bc": ("because",), "cuz": ("because",), "cause": ("because",), "favourite": ("favorite",),
-    "fave": ("favorite",), "fav": ("favorite",), "b-day": ("birthday",), "colour": ("color",), "luv": ("love",),
-    "bday": ("birthday",), "n't": ("not",),
-}  # fmt: skip
 _BASES = {
     "am": "be", "is": "be", "are": "be", "has": "have", "does": "do", "goes": "go",
     "mum": "mom", "mummy": "mom", "mama": "mom", "loving": "love",
@@ -102,32 +94,33 @@ def hide_foreign(text: str) -> str:
 
 def scan(text: str) -> Iterator[Token]:
     """The tokens of `text`, in order, in time linear in its length."""
+    tokens = list(_scanned(text))
+    for place, token in enumerate(tokens):
+        if _lacks_apostrophe(tokens, place):
+            cut = token.end - 1
+            yield Token(token.text[:-1], token.low[:-1], "word", token.start, cut)
+            yield Token(token.text[-1:], "'s", "word", cut, token.end)
+        else:
+            yield token
+
+
+def _scanned(text: str) -> Iterator[Token]:
     for found in _TOKEN.finditer(hide_foreign(text)):
-        kind, start = str(found.lastgroup), found.start()
-        raw = found.group()
-        yield from (
-            _words(raw, start) if kind == "word" or raw == "&" else [Token(raw, raw.lower(), kind, start, found.end())]
-        )
+        kind, start, raw = str(found.lastgroup), found.start(), found.group()
+        if kind == "word" or raw == "&":
+            yield from (Token(shown, low, "word", start + at, start + end) for at, end, shown, low in spelled(raw))
+        else:
+            yield Token(raw, raw.lower(), kind, start, found.end())
 
 
-def _words(raw: str, start: int) -> Iterator[Token]:
-    low = raw.lower().replace("’", "'")
-    end = start + len(raw)
-    if low in _SPELLED:
-        for part in _SPELLED[low]:
-            text = raw if len(_SPELLED[low]) == 1 else part
-            yield Token(text, part, "word", start, end)
-        return
-    for at, tail in _endings(low):
-        yield Token(raw[:at], low[:at], "word", start, start + at)
-        yield Token(raw[at:], tail, "word", start + at, end)
-        return
-    yield Token(raw, low, "word", start, end)
-
-
-def _endings(low: str) -> Iterator[tuple[int, str]]:
-    if low.endswith("n't") and len(low) > 3:
-        yield len(low) - 3, "not"
-    at = low.rfind("'")
-    if at > 0 and low[at:] in _CONTRACTIONS:
-        yield at, _CONTRACTIONS[low[at:]]
+def _lacks_apostrophe(tokens: list[Token], place: int) -> bool:
+    """Whether it is the "names" of "my names tom", or the "husbands" of "my husbands name"."""
+    if not 0 < place < len(tokens) - 1 or tokens[place - 1].low not in ("my", "our"):
+        return False
+    stem, after = tokens[place].low.removesuffix("s"), tokens[place + 1].low
+    if stem == tokens[place].low:
+        return False
+    if stem in ("name", "birthday"):
+        return base(after) not in ("be", "and", "have", ",")
+    known = (stem,) in canonical("relations") or stem in lexicon("species")
+    return known and after in ("name", "birthday", "a", "an", "called", "named", "from")

@@ -5,6 +5,37 @@ follows can be read as well. Importing the package registers all of them in `cla
 """
 
 from ..clause import SLOTS
-from . import food_and_health, people, places, plans, things, who, work
+from . import (
+    belongings,
+    food_and_health,
+    goals,
+    habits,
+    people,
+    phrases,
+    places,
+    plans,
+    preferences,
+    skills,
+    study,
+    things,
+    who,
+    work,
+)
 
-__all__ = ["SLOTS", "food_and_health", "people", "places", "plans", "things", "who", "work"]
+__all__ = [
+    "SLOTS",
+    "belongings",
+    "food_and_health",
+    "goals",
+    "habits",
+    "people",
+    "phrases",
+    "places",
+    "plans",
+    "preferences",
+    "skills",
+    "study",
+    "things",
+    "who",
+    "work",
+]

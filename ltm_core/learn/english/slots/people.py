@@ -86,7 +86,7 @@ def _pets(clause: Clause, at: int, limit: int) -> Filled | None:
 
 @slot("FAMILY")
 def _family(clause: Clause, at: int, limit: int) -> Filled | None:
-    facts: list[tuple[str, str, Any]] = []
+    facts: list[tuple[str, str | None, Any]] = []
     end = at
     while at < limit and (member := _member(clause, at, limit)):
         end, found = member
@@ -102,12 +102,25 @@ def _family(clause: Clause, at: int, limit: int) -> Filled | None:
 _FAMILY_SKIPS = lexicon("near_misses", "before_relations")
 
 
-def _member(clause: Clause, at: int, limit: int) -> tuple[int, list[tuple[str, str, Any]]] | None:
+def _aged(relation: str, clause: Clause, at: int, end: int) -> list[tuple[str, str | None, Any]]:
+    """The ages in "a 6 year old son", "two kids, 5 and 7", "our son (4)"."""
+    before = re.search(r"(\d{1,2})[- ](?:years?|yrs?)[- ]olds?", " ".join(clause.lows[at:end]))
+    if before:
+        return [(f"{relation}/age", None, int(before[1]))]
+    after = re.match(
+        r"(?:, |\( ?|,? ?aged )((?:\d{1,2}(?:, | and | & ))*\d{1,2})(?= \)|$| ,)", " ".join(clause.lows[end:])
+    )
+    if not after:
+        return []
+    return [(f"{relation}/age", None, int(after[1]) if after[1].isdecimal() else after[1].replace(" ,", ","))]
+
+
+def _member(clause: Clause, at: int, limit: int) -> tuple[int, list[tuple[str, str | None, Any]]] | None:
     begin, many = at, False
     while at < limit and (clause.lows[at] in _FAMILY_SKIPS or _is_count(clause, at)):
         many = many or _is_count(clause, at)
         at += 1
-        if at < limit and clause.words[at].text == "-":
+        while at < limit and (clause.words[at].text == "-" or clause.lows[at] in _YEARS):
             at += 1
     if at < limit and re.fullmatch(r"\d+-year-old", clause.lows[at]):
         at += 1
@@ -128,7 +141,10 @@ def _member(clause: Clause, at: int, limit: int) -> tuple[int, list[tuple[str, s
         return None
     if item in _RARE and not names:
         return None
-    return end, [("relation", item, " and ".join(names) or "yes")]
+    return end, [("relation", item, " and ".join(names) or "yes"), *_aged(item, clause, begin, end)]
+
+
+_YEARS = frozenset(["year", "years", "yr", "yo", "old", "month", "months", "week", "weeks"])
 
 
 _RARE = lexicon("near_misses", "only_by_name")

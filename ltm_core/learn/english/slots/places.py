@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from ..clause import JOINS, PREPOSITIONS, Clause, Filled, after_skips, capitals, closed, filled_with, slot
+from ..clause import JOINS, PREPOSITIONS, SMALL, Clause, Filled, after_skips, capitals, closed, filled_with, slot
 from ..dates import read_date
 from ..lexicon import lexicon
 from ..tokens import Token
@@ -18,14 +18,18 @@ def _place(clause: Clause, at: int, limit: int) -> Filled | None:
     if at >= limit or read_date(clause.words, at, clause.now):
         return None
     if clause.lows[at] in ("a", "an") and _SETTLEMENTS & set(clause.lows[at:limit]):
-        last = max((i + 1 for i in range(at, limit) if clause.words[i].capital), default=at)
+        last = max((i + 1 for i in range(at, limit) if _named_place(clause, i)), default=at)
         return filled_with(last, clause.text(at + 1, last))
     end = capitals(clause, at, limit, 5)
-    end = _region(clause, end, limit) if end > at else _plain_place(clause, at, limit)
+    end = _region(clause, end if end > at else _plain_place(clause, at, limit), limit)
     return filled_with(end, clause.text(at, end)) if end > at and not _not_a_place(clause, at, end) else None
 
 
 _SETTLEMENTS = frozenset(["town", "village", "city", "suburb", "island", "hamlet"])
+
+
+def _named_place(clause: Clause, at: int) -> bool:
+    return clause.words[at].capital or clause.lows[at] in lexicon("places")
 
 
 def _not_a_place(clause: Clause, at: int, end: int) -> bool:
@@ -65,12 +69,19 @@ _PLACE_ENDS = frozenset(
         "by",
         "of",
         "my",
+        "born",
+        "a",
+        "some",
+        *SMALL,
     ]
 )
 
 
 def _region(clause: Clause, end: int, limit: int) -> int:
     """Past "…, Oregon" of "Portland, Oregon", unless a list of more goes on."""
+    known = lexicon("places").length_at(clause.lows, end + 1, limit)
+    if known and clause.words[end].kind == "comma" and closed(clause, end + 1 + known, *_PLACE_ENDS):
+        return end + 1 + known if clause.lows[end + 1 + known : end + 2 + known] not in (["and"], [","]) else end
     if end + 1 < limit and clause.words[end].kind == "comma" and clause.words[end + 1].capital:
         after = capitals(clause, end + 1, limit, 3)
         ends_here = after >= len(clause.words) or closed(clause, after, *_PLACE_ENDS)
@@ -84,6 +95,8 @@ def _plain_place(clause: Clause, at: int, limit: int) -> int:
     if lexicon("generic_places", "starts").length_at(clause.lows, at):
         return at
     for end in range(at, min(at + 4, limit)):
+        if clause.words[end].base in ("be", "have"):
+            return at
         if clause.words[end].kind != "word" or closed(clause, end, *_PLACE_ENDS):
             return end
     return min(at + 4, limit) if limit - at <= 3 else at
@@ -137,6 +150,8 @@ def _timezone(clause: Clause, at: int, limit: int) -> Filled | None:
     while end < limit and end - at < 4 and _zone_word(clause.words[end]):
         end += 1
     text = clause.text(at, end)
+    if text == "it":
+        return None
     return filled_with(end, text) if _ZONE.search(text) else None
 
 
@@ -166,6 +181,32 @@ def _city(clause: Clause, at: int, limit: int) -> Filled | None:
     """A place that is written like a name."""
     filled = _place(clause, at, limit)
     return filled if filled and any(token.capital for token in clause.words[at : filled.end]) else None
+
+
+@slot("HERE")
+def _here(clause: Clause, at: int, limit: int) -> Filled | None:
+    """A place that one is in for good as far as the words tell: nothing follows, and it is known or a name."""
+    size = lexicon("places").length_at(clause.lows, at, limit)
+    end = at + size or capitals(clause, at, limit, 4)
+    end = _region(clause, max(end, capitals(clause, at, limit, 4)), limit) if end > at else end
+    over = end >= len(clause.words) or clause.words[end].kind == "comma" or clause.lows[end] in ("and", "btw", "but")
+    return filled_with(end, clause.text(at, end)) if end > at and over else None
+
+
+@slot("KNOWNPLACE")
+def _known_place(clause: Clause, at: int, limit: int) -> Filled | None:
+    size = lexicon("places").length_at(clause.lows, at, limit)
+    return (
+        filled_with(at + size, clause.text(at, at + size))
+        if size and closed(clause, at + size, "on", "after", "when")
+        else None
+    )
+
+
+@slot("ORGKIND")
+def _org_kind(clause: Clause, at: int, limit: int) -> Filled | None:
+    """An employer without a name: "a hospital"."""
+    return _plain_org(clause, at + 1, limit) if clause.lows[at : at + 1] in (["a"], ["an"]) else None
 
 
 @slot("RIGHTNOW")

@@ -1,14 +1,12 @@
-"""Slots for things: lists of them, favorites, preferences, belongings."""
+"""Slots for things and lists of them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 from ..clause import (
     HARD,
     JOINS,
-    PREPOSITIONS,
     SLOTS,
     SMALL,
     Clause,
@@ -22,14 +20,13 @@ from ..clause import (
     without_tail,
 )
 from ..dates import read_date
-from ..lexicon import lexicon
+from ..lexicon import canonical, lexicon
 from ..verbs import gerund
-from .plans import is_phrase, verb_phrase
 
 
-def _things(clause: Clause, at: int, limit: int, most_words: int = 7) -> Iterator[tuple[int, int]]:
-    """The members of a list, as (start, end); it ends where a member is none."""
-    end = thing_limit(clause, at, limit)
+def things(clause: Clause, at: int, limit: int, most_words: int = 7) -> Iterator[tuple[int, int]]:
+    """The members of a list of things, as (start, end); it ends where a member is none."""
+    end = at if clause.lows[at : at + 1] and clause.lows[at] in JOINS else thing_limit(clause, at, limit)
     for first, last in members(clause, at, end):
         start = _thing_start(clause, first, last)
         stop = without_tail(clause, start, _thing_stop(clause, start, last))
@@ -72,29 +69,15 @@ def _join_size(clause: Clause, i: int, start: int) -> int:
 
 
 def _thing_start(clause: Clause, start: int, stop: int) -> int:
-    start = after_skips(
-        clause,
-        start,
-        stop,
-        "a",
-        "an",
-        "the",
-        "some",
-        "any",
-        "all",
-        "most",
-        "lots",
-        "plenty",
-        "my",
-        "our",
-        "both",
-        "her",
-    )
+    start = after_skips(clause, start, stop, *_BEFORE_THINGS)
     if clause.lows[start : start + 2] in (["kinds", "of"], ["sorts", "of"], ["types", "of"]):
         start += 2
     if start < stop and clause.lows[start] == "of":
         start = after_skips(clause, start + 1, stop, "the", "a")
     return start
+
+
+_BEFORE_THINGS = ("a", "an", "the", "some", "any", "all", "most", "lots", "plenty", "my", "our", "both", "her")
 
 
 def _thing_stop(clause: Clause, start: int, stop: int) -> int:
@@ -119,6 +102,8 @@ _DEICTIC = frozenset(["my", "our", "this", "these", "those", "your", "the's"])
 
 
 def _is_thing(clause: Clause, start: int, stop: int) -> bool:
+    if clause.lows[start - 1] in ("my", "our") and _is_kin(clause.lows[stop - 1]):
+        return False
     if lexicon("not_a_thing", "starts").length_at(clause.lows, start, stop):
         return False
     inner = clause.lows[start:stop]
@@ -129,9 +114,13 @@ def _is_thing(clause: Clause, start: int, stop: int) -> bool:
     )
 
 
+def _is_kin(low: str) -> bool:
+    return (singular(low),) in canonical("relations") or singular(low) in lexicon("species")
+
+
 def _list_of(reader: Callable[[Clause, int, int], str]) -> Slot:
     def read(clause: Clause, at: int, limit: int) -> Filled | None:
-        spans = list(_things(clause, at, limit))
+        spans = list(things(clause, at, limit))
         values = [reader(clause, start, stop) for start, stop in spans]
         return Filled(spans[-1][1], values) if spans else None
 
@@ -150,16 +139,17 @@ SLOTS["THINGS"] = _list_of(_thing_text)
 SLOTS["HEALTHS"] = SLOTS["THINGS"]
 
 
-@slot("MODEL")
-def _model(clause: Clause, at: int, limit: int) -> Filled | None:
-    filled = _thing(clause, at, limit)
-    return filled if filled and any(token.capital for token in clause.words[at : filled.end]) else None
-
-
 @slot("THING")
-def _thing(clause: Clause, at: int, limit: int) -> Filled | None:
-    spans = list(_things(clause, at, limit))
+def thing(clause: Clause, at: int, limit: int) -> Filled | None:
+    """The first thing of a list."""
+    spans = list(things(clause, at, limit))
     return filled_with(spans[0][1], clause.text(*spans[0])) if spans else None
+
+
+@slot("PREFERRED")
+def _preferred(clause: Clause, at: int, limit: int) -> Filled | None:
+    spans = list(things(clause, at, limit))
+    return filled_with(spans[0][1], clause.text(*spans[0])) if len(spans) == 1 else None
 
 
 @slot("CATEGORY")
@@ -177,16 +167,14 @@ def _category(clause: Clause, at: int, limit: int) -> Filled | None:
     )
 
 
-_OWNED = frozenset(["a", "an", "my", "the", "two", "three", "both", "some", "several", "one"])
-
-
 @slot("FAVORITE")
 def _favorite(clause: Clause, at: int, limit: int) -> Filled | None:
     if clause.lows[at : at + 2] == ["the", "one"] or (
-        at < limit and clause.lows[at] in ("when", "that", "what", "how", "not", "it", "this", "because", "where")
+        at < limit
+        and clause.lows[at] in ("who", "which", "when", "that", "what", "how", "not", "it", "this", "because", "where")
     ):
         return None
-    spans = list(_things(clause, at, limit, 9))
+    spans = list(things(clause, at, limit, 9))
     if not spans:
         return None
     start, end = spans[0][0], spans[-1][1]
@@ -195,149 +183,12 @@ def _favorite(clause: Clause, at: int, limit: int) -> Filled | None:
     return filled_with(end, clause.text(start, end))
 
 
+@slot("OVER")
+def _over(clause: Clause, at: int, limit: int) -> Filled | None:
+    """Nothing more is said: the clause ends here."""
+    return Filled(at, [""]) if without_tail(clause, at, limit) == at else None
+
+
 @slot("WORD")
 def _word(clause: Clause, at: int, limit: int) -> Filled | None:
     return Filled(at + 1, [clause.lows[at]]) if at < limit else None
-
-
-@slot("POSSESSIONS")
-def _possessions(clause: Clause, at: int, limit: int) -> Filled | None:
-    start = after_skips(clause, at, limit)
-    if start >= limit or not (
-        clause.lows[start] in _OWNED or clause.words[start].capital or clause.lows[at - 1] == "my"
-    ):
-        return None
-    spans = list(_things(clause, at, limit))
-    values = [clause.text(*span) for span in spans]
-    if not spans or any(value.lower() in _NOT_OWNED or value.lower().split()[-1] in _NOT_OWNED for value in values):
-        return None
-    return Filled(spans[-1][1], values)
-
-
-_NOT_OWNED = lexicon("near_misses", "not_owned")
-
-
-@slot("POSSESSED")
-def _possessed(clause: Clause, at: int, limit: int) -> Filled | None:
-    values, end = [], at
-    for start, stop in _things(clause, at, limit):
-        if not _is_possession(clause, start, stop):
-            break
-        values.append(clause.text(start, stop))
-        end = stop
-    return (
-        Filled(end, values)
-        if values and clause.lows[at] in ("a", "an", "my", "two", "three", "both", "one", "the", "several")
-        else None
-    )
-
-
-def _is_possession(clause: Clause, start: int, stop: int) -> bool:
-    head = next((i for i in range(start + 1, stop) if clause.lows[i] in PREPOSITIONS), stop)
-    lows = [singular(low) for low in clause.lows[start:head]]
-    owned = any(lexicon("possessions").length_at(lows, i) == len(lows) - i for i in range(len(lows)))
-    return owned or any(
-        low
-        in (
-            "tesla",
-            "toyota",
-            "honda",
-            "ford",
-            "bmw",
-            "audi",
-            "volvo",
-            "subaru",
-            "mazda",
-            "macbook",
-            "iphone",
-            "ipad",
-            "vw",
-            "kindle",
-            "ps5",
-            "pixel",
-            "yamaha",
-            "volkswagen",
-            "fender",
-            "gibson",
-            "nikon",
-            "canon",
-            "harley",
-            "porsche",
-            "thinkpad",
-            "galaxy",
-        )
-        for low in lows
-    )
-
-
-_THEMES = {
-    ("dark", "mode"): "dark",
-    ("dark", "theme"): "dark",
-    ("light", "mode"): "light",
-    ("light", "theme"): "light",
-    ("dark", "themes"): "dark",
-    ("light", "themes"): "light",
-    ("night", "mode"): "dark",
-    ("dark", "ui"): "dark",
-    ("light", "ui"): "light",
-    ("dark", "interface"): "dark",
-    ("dark", "interfaces"): "dark",
-    ("dark", "backgrounds"): "dark",
-}
-
-
-@slot("THEME")
-def _theme(clause: Clause, at: int, limit: int) -> Filled | None:
-    at = after_skips(clause, at, limit, "a", "an", "the", "to", "my", "all", "apps", "in")
-    value = _THEMES.get((clause.lows[at], clause.lows[at + 1])) if at + 1 < limit else None
-    return Filled(at + 2, [("preference", "ui_theme", value)]) if value else None
-
-
-@slot("PREFERRED")
-def _preferred(clause: Clause, at: int, limit: int) -> Filled | None:
-    spans = list(_things(clause, at, limit))
-    return filled_with(spans[0][1], clause.text(*spans[0])) if len(spans) == 1 else None
-
-
-@slot("MANNER")
-def _manner(clause: Clause, at: int, limit: int) -> Filled | None:
-    """How something is wanted: "my coffee black", "my answers short"."""
-    end = without_tail(clause, at, thing_limit(clause, at, limit))
-    words = clause.lows[at + 2 : end]
-    known = clause.lows[at : at + 1] == ["my"] and (words[:1] in (["in"], ["as"], ["with"]) or len(words) == 1)
-    if not known or not words or clause.words[end - 1].capital:
-        return None
-    return Filled(end, [("preference", singular(clause.lows[at + 1]), clause.text(at + 2, end))])
-
-
-@slot("PREFERENCES")
-def _preferences(clause: Clause, at: int, limit: int) -> Filled | None:
-    facts: list[tuple[str, str, Any]] = []
-    at = after_skips(clause, at, limit, "for", "using", "having", "if")
-    if theme := _theme(clause, at, limit):
-        return theme
-    end = at
-    if at < limit and clause.lows[at] == "to":
-        stop, text = verb_phrase(clause, at + 1, limit)
-        facts = [("preference", text.lower(), "yes")] if text and is_phrase(clause, at, text) else []
-        return Filled(stop, facts) if facts else None
-    for start, stop in _things(clause, at, limit):
-        if any(low in lexicon("no_heads") for low in clause.lows[start:stop]):
-            break
-        facts.append(_preference(clause, start, stop))
-        end = stop
-    return Filled(end, facts) if facts else None
-
-
-def _preference(clause: Clause, start: int, stop: int) -> tuple[str, str, Any]:
-    head = next((i for i in range(start + 1, stop) if clause.lows[i] in PREPOSITIONS | {"when"}), stop)
-    tokens = clause.words[start:head]
-    if value := _THEMES.get((tokens[0].low, tokens[-1].low)):
-        return ("preference", "ui_theme", value)
-    if (
-        len(tokens) > 1
-        and all(token.kind == "word" for token in tokens)
-        and (not tokens[0].low.endswith("ing") or tokens[0].low in ("morning", "evening"))
-    ):
-        return ("preference", singular(tokens[-1].low), clause.text(start, head - 1))
-    return ("preference", clause.text(start, stop).lower(), "yes")

@@ -41,6 +41,8 @@ _NO_NAMES = lexicon("near_misses", "no_names")
 @slot("FIRSTNAME")
 def _first_name(clause: Clause, at: int, limit: int) -> Filled | None:
     end = capitals(clause, at, limit, 3)
+    if end == at and clause.lows[at : at + 1] and clause.lows[at] in lexicon("first_names"):
+        return filled_with(at + 1, clause.text(at, at + 1)) if closed(clause, at + 1, "from") else None
     if end == at or any(low in _NO_NAMES or _has_meaning(clause, i) for i, low in enumerate(clause.lows[at:end], at)):
         return None
     return filled_with(end, clause.text(at, end)) if closed(clause, end, "from") else None
@@ -110,10 +112,14 @@ def _nationality(clause: Clause, at: int, limit: int) -> Filled | None:
     end, text = at + 1, clause.words[at].text.capitalize()
     if clause.words[at].text[0].islower() and clause.lows[at] in ("american", "kiwi", "thai"):
         text = clause.lows[at].capitalize()
-    follows = closed(
-        clause, end, "but", "born", "living", "citizen", "national", "based", "citizenship", "nationality", "by"
+    return (
+        Filled(end, [text]) if closed(clause, end, *_AFTER_NATIONALITY) or role(clause, end, limit, bare=True) else None
     )
-    return Filled(end, [text]) if follows or role(clause, end, limit, bare=True) else None
+
+
+_AFTER_NATIONALITY = frozenset(
+    ["but", "born", "living", "citizen", "national", "based", "citizenship", "nationality", "by", "passport"]
+)
 
 
 @slot("LANGUAGES")
@@ -133,7 +139,8 @@ def _languages(clause: Clause, at: int, limit: int) -> Filled | None:
 
 
 def _between_languages(token: Token) -> bool:
-    return token.kind == "comma" or token.low in JOINS or token.low in lexicon("skip") or token.low in _AMOUNTS
+    joins = token.kind == "comma" or token.text == "+" or token.low in JOINS
+    return joins or token.low in lexicon("skip") or token.low in _AMOUNTS
 
 
 _AMOUNTS = lexicon("near_misses", "amounts")
@@ -185,6 +192,22 @@ def _age(clause: Clause, at: int, limit: int) -> Filled | None:
         return None
     follows = closed(clause, end) if not said_years else True
     return Filled(end, [int(found[1])]) if follows and clause.lows[end - 1 : end] not in (["years"], ["in"]) else None
+
+
+@slot("AGES")
+def _ages(clause: Clause, at: int, limit: int) -> Filled | None:
+    """The ages of several: "5 and 7"."""
+    end = at
+    while end < limit and (_is_age(clause.lows[end]) or clause.words[end].kind == "comma" or clause.lows[end] in JOINS):
+        end += 1
+    while end > at and not _is_age(clause.lows[end - 1]):
+        end -= 1
+    several = sum(_is_age(low) for low in clause.lows[at:end]) > 1
+    return filled_with(end, clause.text(at, end)) if several and closed(clause, end, "years") else None
+
+
+def _is_age(low: str) -> bool:
+    return low.isdecimal() and 0 < int(low[:4]) <= 120
 
 
 _YEARS_OLD = frozenset(["year", "years", "yr", "yrs", "old", "y", "o", "year-old", "years-old", "yo"])

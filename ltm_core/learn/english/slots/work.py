@@ -1,13 +1,22 @@
-"""Slots for work, study and ability."""
+"""Slots for work: professions, trades, projects."""
 
 from __future__ import annotations
 
 import re
 
-from ..clause import ARTICLES, Clause, Filled, after_skips, closed, filled_with, phrase_end, slot, without_tail
-from ..lexicon import canonical, lexicon
-from .plans import phrase, verb_phrase
-from .things import members, thing_limit
+from ..clause import (
+    ARTICLES,
+    Clause,
+    Filled,
+    after_skips,
+    closed,
+    filled_with,
+    phrase_end,
+    slot,
+    without_tail,
+)
+from ..lexicon import lexicon
+from .phrases import verb_phrase
 
 
 def role(clause: Clause, at: int, limit: int, *, bare: bool = False) -> Filled | None:
@@ -84,19 +93,12 @@ def _job(clause: Clause, at: int, limit: int) -> Filled | None:
         if value
         and clause.words[at].kind == "word"
         and clause.lows[at] not in _NO_JOBS
-        and not clause.lows[at].endswith("ing")
+        and (not clause.lows[at].endswith("ing") or clause.lows[at] in lexicon("industries"))
         else None
     )
 
 
 _NO_JOBS = lexicon("near_misses", "no_jobs")
-
-
-@slot("PROGRAMMING")
-def _programming(clause: Clause, at: int, limit: int) -> Filled | None:
-    found = [clause.text(*span) for span in members(clause, at, thing_limit(clause, at, limit))]
-    names = [canonical("programming").get((name.lower(),)) for name in found]
-    return Filled(limit, names) if names and all(names) else None
 
 
 @slot("RETIRED")
@@ -127,114 +129,63 @@ def _industry(clause: Clause, at: int, limit: int) -> Filled | None:
     return None
 
 
-@slot("ABILITY")
-def _ability(clause: Clause, at: int, limit: int) -> Filled | None:
-    at = after_skips(clause, at, limit)
-    if at >= limit or clause.lows[at] not in lexicon("skills"):
-        return None
-    return phrase(clause, at, limit)
-
-
-@slot("INSTRUMENT")
-def _instrument(clause: Clause, at: int, limit: int) -> Filled | None:
-    end = phrase_end(clause, at, limit)
-    start = at + (clause.lows[at : at + 1] in (["a"], ["an"]))
-    for stop in range(start, end):
-        size = lexicon("instruments").length_at(clause.lows, stop, end)
-        if size:
-            return filled_with(stop + size, clause.text(start, stop + size))
-    return None
-
-
 @slot("PROJECTS")
 def _projects(clause: Clause, at: int, limit: int) -> Filled | None:
-    if at >= limit or clause.lows[at] in (
-        "it",
-        "this",
-        "that",
-        "these",
-        "something",
-        "some",
-        "stuff",
-        "getting",
-        "being",
-        "myself",
-        "sure",
-        "things",
-        "what",
-        "them",
-        "dinner",
-        "lunch",
-        "breakfast",
-    ):
+    if at >= limit or clause.lows[at] in lexicon("near_misses", "no_projects"):
         return None
     start = after_skips(clause, at, limit, "a", "an", "the", "my", "our", "called", "new")
     end, text = verb_phrase(clause, start, limit)
-    if not (text and clause.words[start].kind == "word" and clause.lows[start] not in lexicon("not_a_thing", "starts")):
+    if not text or clause.words[start].kind != "word" or clause.lows[start] in lexicon("not_a_thing", "starts"):
         return None
+    named = clause.words[at].capital or clause.lows[at] in ("a", "an", "my", "our", "the", "called")
     cut = re.split(r"\s(?:in|on|at|during)\s(?:my|our)\s", text)[0]
-    return (
-        filled_with(end, cut)
-        if (len(cut.split()) <= 12 and clause.lows[at] in ("a", "an", "my", "our", "the", "called"))
-        or clause.words[at].capital
-        else None
-    )
+    return filled_with(end, cut) if named and len(cut.split()) <= 12 else None
+
+
+@slot("TAUGHT")
+def _taught(clause: Clause, at: int, limit: int) -> Filled | None:
+    """What somebody teaches for a living, in a word or three: a subject and no pupils."""
+    start = after_skips(clause, at, limit)
+    end = phrase_end(clause, start, min(limit, start + 4))
+    end = without_tail(clause, start, end)
+    words = clause.lows[start:end]
+    if not 1 <= len(words) <= 3 or _NOT_TAUGHT & set(words) or words[0] in lexicon("not_a_thing", "starts"):
+        return None
+    return filled_with(end, f"{clause.text(start, end)} teacher") if closed(clause, end, "to", "part-time") else None
+
+
+_NOT_TAUGHT = frozenset(
+    ["a", "an", "the", "my", "our", "your", "people", "kids", "children", "students", "others", "how", "that"]
+)
+
+
+@slot("BUSINESS")
+def _business(clause: Clause, at: int, limit: int) -> Filled | None:
+    """The owner of what somebody runs: "a small bakery" makes a small bakery owner."""
+    start = after_skips(clause, at, limit, "a", "an", "my", "our", "own", "the")
+    for end in range(start, min(start + 4, limit)):
+        size = start > at and lexicon("businesses").length_at(clause.lows, end, limit)
+        if (
+            size
+            and closed(clause, end + size, "called", "named", "with", "selling")
+            and clause.lows[end + size + 1 : end + size + 2] != ["this"]
+        ):
+            return filled_with(end + size, f"{clause.text(start, end + size)} owner")
+    return None
+
+
+@slot("EARNING")
+def _earning(clause: Clause, at: int, limit: int) -> Filled | None:
+    """Work told by a verb: the "drive buses" of "I drive buses for a living"."""
+    at = after_skips(clause, at, limit)
+    if not 0 < limit - at <= 5 or clause.lows[at] in lexicon("not_a_thing", "starts"):
+        return None
+    told = clause.lows[limit : limit + 3] == ["for", "a", "living"]
+    return filled_with(limit, clause.text(at, limit)) if told else None
 
 
 @slot("BOOK")
 def _book(clause: Clause, at: int, limit: int) -> Filled | None:
-    known = (
-        "novel",
-        "book",
-        "thesis",
-        "dissertation",
-        "memoir",
-        "screenplay",
-        "blog",
-        "trilogy",
-        "sequel",
-        "cookbook",
-        "musical",
-        "album",
-        "paper",
-        "biography",
-        "poetry",
-        "textbook",
-    )
     filled = _projects(clause, at, limit)
+    known = lexicon("near_misses", "books")
     return filled if filled and any(word in known for word in filled.values[0].lower().split()) else None
-
-
-@slot("DEGREE")
-def _degree(clause: Clause, at: int, limit: int) -> Filled | None:
-    start = after_skips(clause, at, limit, "a", "an", "my", "the")
-    end, text = verb_phrase(clause, start, limit)
-    return filled_with(end, text) if _DEGREE.search(text) else None
-
-
-_DEGREE = re.compile(
-    r"\b(?:ph\.?d|master['’]?s|masters|bachelor['’]?s|bachelors|b\.?sc|m\.?sc|mba|b\.?a|m\.?a|degrees?|diploma|doctorate|postdoc|undergrad|bachelor|master|apprenticeship|a-levels|ged|certificate|certification|minor|major|md|jd|course|bootcamp|beng|meng)\b",
-    re.IGNORECASE,
-)
-
-
-@slot("SCHOOL")
-def _school(clause: Clause, at: int, limit: int) -> Filled | None:
-    at = after_skips(clause, at, limit, "the")
-    end, text = verb_phrase(clause, at, limit)
-    schooled = re.search(
-        r"\b(?:university|college|school|academy|institute|uni|polytechnic|[A-Z]{3,5}|Harvard|Oxford|Cambridge|Yale|Princeton|Stanford|Berkeley|Caltech|McGill|Cornell)\b",
-        text,
-    )
-    plain = text.lower() in (
-        "school",
-        "college",
-        "university",
-        "uni",
-        "the university",
-        "high school",
-        "grad school",
-        "law school",
-        "work",
-    )
-    return filled_with(end, text) if schooled and not plain and not text.startswith(("my ", "a ", "school ")) else None
