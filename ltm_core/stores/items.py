@@ -54,7 +54,7 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
-class Write:
+class ItemWrite:
     """A pair to store; without a value, to remove."""
 
     namespace: Namespace
@@ -82,7 +82,7 @@ class Items:
         test = Compare("namespace", "under", path(prefix))
         return list(map(_item, await self._runtime.run(self._scan(self._all(), test, self._alive()))))
 
-    async def write(self, writes: Sequence[Write]) -> None:
+    async def write(self, writes: Sequence[ItemWrite]) -> None:
         """Do all of `writes` or none; of several at one place the last counts. Raises `InvalidInput` for no JSON."""
         last = {self._id(one.namespace, one.key): one for one in writes}
         if last:
@@ -116,13 +116,13 @@ class Items:
     async def _purge(self, where: Where) -> int:
         return await self._runtime.store.purge(where)
 
-    async def _write(self, last: Mapping[str, Write]) -> None:
+    async def _write(self, last: Mapping[str, ItemWrite]) -> None:
         async for attempt in _again():
             with attempt:
                 stored = {record.id: record for record in await self._scan(self._all(tuple(last)))}
                 await self._runtime.store.apply([self._change(one, stored.get(place)) for place, one in last.items()])
 
-    def _change(self, write: Write, old: Record | None) -> Put | Delete:
+    def _change(self, write: ItemWrite, old: Record | None) -> Put | Delete:
         tenant, now = self._runtime.tenant, self._runtime.now()
         owner, place = Scope.everybody(tenant), self._id(write.namespace, write.key)
         if write.value is None:
@@ -164,7 +164,8 @@ def _labels(joined: str) -> Namespace:
 
 def _item(record: Record) -> Item:
     names = ("key", "value", "created_at", "updated_at", "expires_at", "minutes", "vectors")
-    return Item(_labels(record.fields["namespace"]), **{name: record.fields.get(name) for name in names})
+    fields: dict[str, Any] = {name: record.fields.get(name) for name in names}
+    return Item(_labels(record.fields["namespace"]), **fields)
 
 
 def _expiry(now: datetime, minutes: float | None) -> datetime | None:
