@@ -26,7 +26,7 @@ def answer(request: dict[str, Any]) -> str:
 def main() -> None:
     with FakeOpenAI(answer) as server, Memory("memory://") as memory:
         client = OpenAI(base_url=server.url, api_key="none")
-        create = memory.wrap(client.chat.completions.create)
+        create: Any = memory.wrap(client.chat.completions.create)  # of overloads, only the last is kept
 
         with memory.scope(user_id="sarah", session_id="monday"):
             said = "I live in Lisbon and I prefer dark mode."

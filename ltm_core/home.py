@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future, InvalidStateError
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import suppress
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, overload
 
 from .errors import UsageError
 
@@ -90,10 +90,14 @@ class Home:
             return self._loop
 
 
-async def call(function: Callable[..., R | Awaitable[R]], *args: Any) -> R:
+@overload
+async def call(function: Callable[..., Awaitable[R]], *args: Any) -> R: ...
+@overload
+async def call(function: Callable[..., R | Awaitable[R]], *args: Any) -> R: ...
+async def call(function: Callable[..., Any], *args: Any) -> Any:
     """Await a coroutine function, or run a blocking one in a thread of its own that cannot hold up the exit."""
     if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__):
-        return await cast("Awaitable[R]", function(*args))
+        return await function(*args)
     result = await _in_thread(function, *args)
     return await result if inspect.isawaitable(result) else result
 

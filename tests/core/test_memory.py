@@ -158,7 +158,7 @@ async def test_forget_by_key_by_id_and_by_filter(memory: AsyncMemory) -> None:
 async def test_recall_refuses_what_it_cannot_understand(memory: AsyncMemory) -> None:
     for wrong in ({"strategy": "best"}, {"include": ("poems",)}, {"limit": -1}, {"filters": {"owner": "v"}}):
         with pytest.raises(InvalidInput):
-            await memory.recall("x", user_id="u", **wrong)  # type: ignore[arg-type]
+            await memory.recall("x", user_id="u", **wrong)
 
 
 async def test_recall_finds_messages_too(memory: AsyncMemory) -> None:

@@ -121,7 +121,8 @@ async def test_one_bad_turn_does_not_drag_the_others_of_its_session_along(url: s
 
 
 async def test_two_memories_on_one_database_never_learn_a_turn_twice(tmp_path: Path) -> None:
-    url, seen = f"sqlite:///{tmp_path}/memory.db", []
+    url = f"sqlite:///{tmp_path}/memory.db"
+    seen: list[str] = []
 
     def extract(given: Extracting) -> Sequence[Candidate]:
         seen.extend(message.text for message in given.messages)
