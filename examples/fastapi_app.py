@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import os
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
-from ltm_core import Memory
+from ltm_core import Memory, ScopeError
 from ltm_middleware import MemoryASGI, with_memory
 
 memory = Memory(os.environ.get("LTM_URL", "sqlite:///fastapi_app.db"))
@@ -36,6 +37,11 @@ api = FastAPI()
 @api.post("/chat")
 async def chat(said: Said) -> dict[str, str]:
     return {"answer": await agent(said.message)}
+
+
+@api.exception_handler(ScopeError)
+def nobody(request: Request, error: ScopeError) -> JSONResponse:
+    return JSONResponse({"detail": str(error)}, status_code=401)
 
 
 @api.get("/facts")

@@ -22,8 +22,7 @@ _SCOPES: ContextVar[Mapping[str, Mapping[str, str]]] = ContextVar("ltm_scopes", 
 def scoped(memory: str, **ids: str | None) -> Iterator[None]:
     """Let calls to the memory of that name inside the block use `ids` where they name none. Blocks nest."""
     outer = _SCOPES.get()
-    mine = {**outer.get(memory, {}), **{name: value for name, value in ids.items() if value is not None}}
-    token = _SCOPES.set({**outer, memory: mine})
+    token = _SCOPES.set({**outer, memory: _completed(outer.get(memory, {}), ids)})
     try:
         yield
     finally:
@@ -32,6 +31,12 @@ def scoped(memory: str, **ids: str | None) -> Iterator[None]:
 
 def identity(memory: str, tenant: str, **ids: str | None) -> Identity:
     """The ids of a call, completed by those of the blocks around it."""
-    around = _SCOPES.get().get(memory, {})
-    given: dict[str, Any] = {name: around.get(name) if value is None else value for name, value in ids.items()}
-    return replace(Identity(tenant=tenant), **given)
+    named: dict[str, Any] = dict(_completed(_SCOPES.get().get(memory, {}), ids))
+    return replace(Identity(tenant=tenant), **named)
+
+
+def _completed(around: Mapping[str, str], ids: Mapping[str, str | None]) -> Mapping[str, str]:
+    """`ids` over those around them; another user takes nothing over, least of all the session."""
+    given = {name: value for name, value in ids.items() if value is not None}
+    is_other = "user_id" in given and around.get("user_id", given["user_id"]) != given["user_id"]
+    return given if is_other else {**around, **given}

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from os import PathLike
-from typing import TypedDict, Unpack
+from typing import Any, TypedDict, Unpack
 
 from .errors import ConfigurationError
 from .learn.by_model import ModelExtractor
@@ -73,17 +73,19 @@ def policies_of(**options: Unpack[Options]) -> Policies:
     ways = [options.get("model"), options.get("complete"), options.get("extract")]
     if sum(way is not None for way in ways) > 1:
         raise ConfigurationError("model=, complete= and extract= all say how to extract. Pass one of them.")
-    return Policies(
-        clock=options.get("clock") or utc_now,
-        extract=options.get("extract") or extractor_of(options.get("model") or options.get("complete")),
-        reconcile=options.get("reconcile") or reconcile_in_code,
-        rank=options.get("rank") or rank_by_words,
-        render=options.get("render") or render_fenced,
-        count_tokens=options.get("count_tokens") or estimate_tokens,
-        redact=options.get("redact"),
-        instructions=options.get("instructions", ""),
-        allow=_operations(options.get("allow", ALL_OPERATIONS)),
-    )
+    given = {name: value for name, value in options.items() if value is not None and name not in ("model", "complete")}
+    model = options.get("model") if options.get("complete") is None else options.get("complete")
+    if model is not None:
+        given["extract"] = extractor_of(model)
+    defaults: dict[str, Any] = {
+        "clock": utc_now,
+        "extract": extract_offline,
+        "reconcile": reconcile_in_code,
+        "rank": rank_by_words,
+        "render": render_fenced,
+        "count_tokens": estimate_tokens,
+    }
+    return Policies(**{**defaults, **given, "allow": _operations(options.get("allow", ALL_OPERATIONS))})
 
 
 def with_extraction(policies: Policies, model: str | Complete | None, template: str | None) -> Policies:

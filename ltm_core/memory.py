@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, ParamSpec, Self, TypeVar, Unpack, overload
+from typing import Any, Self, TypeVar, Unpack, overload
 
 from .ambient import identity, scoped
 from .assemble import Options, Storage, policies_of, store_of
@@ -28,8 +28,7 @@ from .ticket import Ticket
 from .turn import Turn, TurnOptions, turn_of
 from .wrapping.decorators import Decorator, WithMemory, with_memory
 
-P = ParamSpec("P")
-R = TypeVar("R")
+F = TypeVar("F")
 
 
 class AsyncMemory:
@@ -179,7 +178,8 @@ class AsyncMemory:
     async def flush(self, timeout: float | None = None) -> bool:  # noqa: ASYNC109 # part of the public face
         """Learn all that waits, without regard to pauses between tries. True if nothing is left waiting."""
         try:
-            return await asyncio.wait_for(self.runtime.teach(self.runtime.worker.drain()), timeout)
+            async with asyncio.timeout(timeout):
+                return await self.runtime.teach(self.runtime.worker.drain())
         except TimeoutError:
             return False
 
@@ -237,7 +237,7 @@ class AsyncMemory:
         return turn_of(self, said, **options)
 
     @overload
-    def wrap(self, function: Callable[P, R], /, **options: Unpack[WithMemory]) -> Callable[P, R]: ...
+    def wrap(self, function: F, /, **options: Unpack[WithMemory]) -> F: ...
     @overload
     def wrap(self, /, **options: Unpack[WithMemory]) -> Decorator: ...
     def wrap(self, function: Any = None, /, **options: Unpack[WithMemory]) -> Any:

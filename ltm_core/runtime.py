@@ -7,6 +7,7 @@ import os
 import weakref
 from collections import OrderedDict
 from collections.abc import Coroutine, Sequence
+from contextvars import Context
 from datetime import datetime
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -124,7 +125,8 @@ class Runtime:
                 await self.store.open()
                 self._open = True
                 if self._background:
-                    self.school.submit(self.worker.start())
+                    # In an empty context: the worker is nobody, and not whoever happened to open the memory.
+                    Context().run(self.school.submit, self.worker.start())
 
     def _settled(self, job_id: str, updates: Sequence[FactUpdate]) -> None:
         self._outcomes[job_id] = updates

@@ -21,6 +21,7 @@ from .wrapping.decorators import Decorator, WithMemory, with_memory
 
 P = ParamSpec("P")
 R = TypeVar("R")
+F = TypeVar("F")
 Inner = TypeVar("Inner")
 
 
@@ -148,7 +149,7 @@ class Memory:
         return self._inner.turn(said, **options)
 
     @overload
-    def wrap(self, function: Callable[P, R], /, **options: Unpack[WithMemory]) -> Callable[P, R]: ...
+    def wrap(self, function: F, /, **options: Unpack[WithMemory]) -> F: ...
     @overload
     def wrap(self, /, **options: Unpack[WithMemory]) -> Decorator: ...
     def wrap(self, function: Any = None, /, **options: Unpack[WithMemory]) -> Any:

@@ -3,198 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import threading
-from abc import ABC, abstractmethod
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from contextvars import ContextVar
-from dataclasses import replace
-from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
-from weakref import WeakKeyDictionary
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
-from .ambient import LEARNING, identity, scoped
+from .ambient import LEARNING
 from .errors import ConfigurationError, InvalidInput, LTMError, ScopeError, StoreUnavailable
-from .filters import condition
-from .home import Home
-from .model import Fact, Message, Recalled
-from .policies import Ranked, Ranking, Strategy
-from .recalling import Question
-from .runtime import Runtime
+from .model import Fact
 from .scope import Identity
 from .ticket import Ticket
+from .wrapping.faults import faults_of
 from .wrapping.input import Prompt
+from .wrapping.memories import Memories
 from .wrapping.output import reply_text
 from .wrapping.people import as_id
+from .wrapping.sources import MemorySource, Recalling, Source, question
 
 if TYPE_CHECKING:
     from .memory import AsyncMemory
     from .sync import Memory
 
-log = logging.getLogger("ltm_core")
-
 RECALL_BUDGET_MS = 500.0
-# Seconds that an answer is held at most for the write of its turn, which then goes on by itself.
-PATIENCE = 2.0
-# Seconds that a first turn waits for the database to open, on top of its budget.
-OPENING = 5.0
-
-Selector = Callable[[Any, Any], Any]
-"""Takes the context of the call and memories as dicts, best first; gives those to use."""
-
-
-class Memories(list[dict[str, Any]]):
-    """What was recalled: dicts of id, content, score and metadata; as text, the block for a prompt."""
-
-    def __init__(self, items: Iterable[dict[str, Any]] = (), text: str = "", recalled: Recalled | None = None) -> None:
-        super().__init__(items)
-        self.text = text
-        self.recalled = recalled
-
-    def __str__(self) -> str:
-        return self.text
-
-    @classmethod
-    def of(cls, recalled: Recalled) -> Memories:
-        """The same as dicts: facts, then messages, then what is not learned yet."""
-        told = [*recalled.messages, *recalled.pending]
-        return cls([*map(fact_dict, recalled.facts), *map(message_dict, told)], recalled.text, recalled)
-
-
-def fact_dict(fact: Fact, score: float | None = None) -> dict[str, Any]:
-    """A fact as memory providers give it."""
-    score = fact.score if score is None else score
-    return {"id": fact.id, "content": fact.text, "score": score, "metadata": fact.metadata}
-
-
-def message_dict(message: Message) -> dict[str, Any]:
-    """A message as memory providers give it."""
-    return {"id": message.id, "content": message.text, "score": message.score, "metadata": message.metadata}
-
-
-def _ranked_dict(ranked: Ranked) -> dict[str, Any]:
-    content = ranked.item.content
-    found = fact_dict(content) if isinstance(content, Fact) else message_dict(content)
-    return {**found, "score": ranked.score}
-
-
-class Faults:
-    """What went wrong with a memory while agents answered: each kind is logged once and counted always."""
-
-    def __init__(self) -> None:
-        self.counts: Counter[str] = Counter()
-        self._lock = threading.Lock()
-
-    def note(self, kind: str, remedy: str) -> None:
-        """Count a fault, and log the first of its kind."""
-        with self._lock:
-            self.counts[kind] += 1
-            first = self.counts[kind] == 1
-        if first:
-            log.warning("An agent ran without memory (%s). %s This is logged once.", kind, remedy)
-
-
-class Source(ABC):
-    """Where a turn recalls from and learns into."""
-
-    name: str
-    home: Home
-    faults: Faults
-    patience: float | None = PATIENCE
-    is_new = True
-
-    @abstractmethod
-    async def recall(self, turn: Turn) -> Memories:
-        """What matters for the turn."""
-
-    async def open(self) -> None:  # noqa: B027 # there may be nothing to open
-        """Make ready to recall."""
-
-    async def ready(self) -> None:
-        """Let the first turn wait until all is open, so that it need not fit into the budget of one recall."""
-        try:
-            # Whoever waits no longer does not stop it.
-            async with asyncio.timeout(OPENING):
-                await asyncio.shield(asyncio.ensure_future(self.open()))
-        finally:
-            self.is_new = False
-
-    @abstractmethod
-    async def learn(self, turn: Turn, messages: Sequence[dict[str, Any]]) -> Ticket | None:
-        """Write the turn down."""
-
-    def who(self, named: Mapping[str, str | None], fixed: Mapping[str, str | None]) -> Identity:
-        """Who is talking: as the call names them, else the scope around it, else as fixed; empty ids are nobody."""
-        around = self.around()
-        if named["user_id"] is not None and around.user_id not in (None, named["user_id"]):
-            around = Identity(tenant=around.tenant)  # another user's session is not this one's
-        ids: dict[str, Any] = {name: _first(given, getattr(around, name), fixed[name]) for name, given in named.items()}
-        return replace(Identity(tenant=around.tenant), **ids)
-
-    def around(self) -> Identity:
-        """Who is talking by the scope around the call."""
-        return Identity()
-
-    def scope(self, who: Identity) -> AbstractContextManager[None]:
-        """A scope for what is called inside the turn."""
-        return nullcontext()
-
-
-class MemorySource(Source):
-    """A memory of ours. `asked` says how to recall, `selector` chooses among all facts."""
-
-    def __init__(self, memory: AsyncMemory, asked: Question, selector: Selector | None = None) -> None:
-        self._memory = memory
-        self._asked = asked
-        self._selector = selector
-        self.name = memory.runtime.name
-        self.home = memory.runtime.home
-        self.faults = faults_of(memory.runtime)
-
-    async def open(self) -> None:
-        """Open the database."""
-        await self._memory.runtime.open()
-
-    async def recall(self, turn: Turn) -> Memories:
-        """What matters for the turn."""
-        asked = replace(self._asked, query=turn.query, who=turn.who)
-        if self._selector is not None:
-            asked = replace(asked, strategy=partial(self._selected, self._selector, turn))
-        runtime = self._memory.runtime
-        return Memories.of(await runtime.run(runtime.recalling.recall(asked)))
-
-    async def learn(self, turn: Turn, messages: Sequence[dict[str, Any]]) -> Ticket | None:
-        """Write the turn down; it is learned in the background."""
-        work = self._memory._observe(messages, turn.who, self._asked.namespace, turn.turn_id)
-        return await self._memory.runtime.run(work)
-
-    def around(self) -> Identity:
-        """Who is talking by `memory.scope`."""
-        nothing = {"user_id": None, "session_id": None, "agent_id": None}
-        return identity(self.name, self._memory.runtime.tenant, **nothing)
-
-    def scope(self, who: Identity) -> AbstractContextManager[None]:
-        """The scope of those who talk in the turn."""
-        return scoped(self.name, user_id=who.user_id, session_id=who.session_id, agent_id=who.agent_id)
-
-    def _selected(self, selector: Selector, turn: Turn, given: Ranking) -> Sequence[Ranked]:
-        ranked = self._memory.runtime.policies.rank(given)
-        dicts = [_ranked_dict(each) for each in ranked]
-        places = {one["id"]: place for place, one in enumerate(dicts)}
-        return [ranked[places[one["id"]]] for one in selector(turn.context, dicts)]
-
-
-_FAULTS: WeakKeyDictionary[Runtime, Faults] = WeakKeyDictionary()
 _OPEN: ContextVar[tuple[Turn, ...]] = ContextVar("ltm_turns", default=())
-
-
-def faults_of(runtime: Runtime) -> Faults:
-    """The faults of one memory, whoever uses it."""
-    return _FAULTS.setdefault(runtime, Faults())
 
 
 def failures(memory: Memory | AsyncMemory) -> dict[str, int]:
@@ -430,18 +263,6 @@ class Inside:
             _OPEN.reset(self._token)
 
 
-class Recalling(TypedDict, total=False):
-    """How a turn recalls; as in `memory.recall`."""
-
-    strategy: str | Strategy
-    limit: int | None
-    max_tokens: int | None
-    min_relevance: float
-    include: Sequence[str]
-    filters: Mapping[str, Any] | None
-    namespace: str
-
-
 class TurnOptions(Recalling, total=False):
     """Who talks in a turn, and how it goes; `AsyncMemory.turn` explains each."""
 
@@ -473,23 +294,12 @@ def turn_of(memory: AsyncMemory, said: Any, **options: Unpack[TurnOptions]) -> T
     )
 
 
-def question(**how: Unpack[Recalling]) -> Question:
-    """What each turn asks of the memory, but for the query and who asks. Raises `InvalidInput`."""
-    given: Any = {**how, "filters": condition(how.get("filters"))}
-    return Question("", Identity(), **given)
-
-
 def memory_of(memory: Memory | AsyncMemory) -> AsyncMemory:
     """The async face of a memory."""
     inner: Any = memory.as_async() if hasattr(memory, "as_async") else memory
     if not hasattr(inner, "runtime"):
         raise ConfigurationError(f"A {type(memory).__name__} is no memory. Pass a Memory or an AsyncMemory.")
     return inner  # type: ignore[no-any-return]
-
-
-def _first(*ids: str | None) -> str | None:
-    found = next((one for one in ids if one is not None), None)
-    return found if found and found.strip() else None
 
 
 def _is_cancelled() -> bool:

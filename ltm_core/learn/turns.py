@@ -134,7 +134,8 @@ class Turns:
         if sent.turn_id is not None:
             of_turn = alive.also(Compare("turn_id", "eq", sent.turn_id))
             return await self._store.scan(of_turn, order=[("number", "asc")])
-        last = await self._store.scan(alive, order=[("number", "desc")], limit=2 * size + 16)  # tools may have spoken in between
+        room = 2 * size + 16  # tools may have spoken in between
+        last = await self._store.scan(alive, order=[("number", "desc")], limit=room)
         return last[::-1]
 
     async def _job(self, sent: Sent) -> Record | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -159,10 +159,10 @@ class Worker:
                 await self._rest()
 
     async def _rest(self) -> None:
-        try:
-            await asyncio.wait_for(self._wake.wait(), self._poll)
-        except TimeoutError:
-            return
+        # Not wait_for: before Python 3.12 it swallows a cancellation that comes together with the event.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._poll):
+                await self._wake.wait()
 
     async def _pass(self) -> bool:
         """Learn what is due, a few people at a time. Returns whether anything was learned."""
@@ -248,7 +248,8 @@ class Worker:
     async def _beat(self, lease: Lease, stop: asyncio.Event) -> None:
         while not stop.is_set():
             try:
-                await asyncio.wait_for(stop.wait(), LEASE.total_seconds() / 3)
+                async with asyncio.timeout(LEASE.total_seconds() / 3):
+                    await stop.wait()
             except TimeoutError:
                 await self._renew(lease)
 

@@ -16,7 +16,7 @@ from ..recall.gather import current_at, gather_facts
 from ..records import fact_of
 from ..scope import Identity, MemoryScope, Scope, digest
 from ..stores.base import All, AnyOf, Compare, Condition, Record, Store, Where
-from ..turn import fact_dict
+from ..wrapping.memories import fact_dict
 from .base import MemoryProvider
 
 if TYPE_CHECKING:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypedDict, TypeVar, Unpack, overload
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, Unpack, cast
 
 from ..errors import ConfigurationError
 from ..policies import Strategy
 from ..providers.base import MemoryProvider
-from ..turn import MemorySource, Selector, memory_of, question
+from ..turn import memory_of
+from .memories import Selector
 from .output import Output
 from .people import People, Who
 from .provided import Choice, ProviderSource, provider_of
+from .sources import MemorySource, question
 from .wiring import Hook, Input, Wiring
 from .wrap import wrap
 
@@ -21,9 +23,7 @@ if TYPE_CHECKING:
 
 IDS = ("user_id", "session_id", "agent_id")
 
-P = ParamSpec("P")
-R = TypeVar("R")
-T = TypeVar("T")
+F = TypeVar("F")
 
 
 class Decorator:
@@ -32,15 +32,9 @@ class Decorator:
     def __init__(self, wiring: Wiring) -> None:
         self._wiring = wiring
 
-    @overload
-    def __call__(self, function: staticmethod[P, R], /) -> staticmethod[P, R]: ...
-    @overload
-    def __call__(self, function: classmethod[T, P, R], /) -> classmethod[T, P, R]: ...
-    @overload
-    def __call__(self, function: Callable[P, R], /) -> Callable[P, R]: ...
-    def __call__(self, function: Any, /) -> Any:
+    def __call__(self, function: F, /) -> F:
         """The same callable, remembering."""
-        return wrap(function, self._wiring)
+        return cast("F", wrap(function, self._wiring))
 
 
 class Around(TypedDict, total=False):

@@ -18,7 +18,10 @@ from ..providers.own import OwnProvider
 from ..recall.budget import estimate_tokens
 from ..recall.render import LATE, one_line
 from ..scope import Identity
-from ..turn import Faults, Memories, MemorySource, Selector, Source, Turn, question
+from ..turn import Turn
+from .faults import Faults
+from .memories import Memories, Selector
+from .sources import MemorySource, Source, question
 
 STRATEGIES = ("relevant", "recent", "all")
 CANDIDATES = 100

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ..errors import ConfigurationError
-from ..turn import RECALL_BUDGET_MS, Source, Turn
+from ..turn import RECALL_BUDGET_MS, Turn
 from .output import Output
 from .people import People
 from .signatures import Parameters
+from .sources import Source
 
 Input = str | Callable[..., Any]
 Hook = Callable[[Turn], Any]

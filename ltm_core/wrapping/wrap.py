@@ -6,7 +6,7 @@ import asyncio
 import inspect
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
-from functools import WRAPPER_ASSIGNMENTS, update_wrapper
+from functools import WRAPPER_ASSIGNMENTS, partial, update_wrapper
 from typing import Any
 
 from ..errors import ConfigurationError
@@ -32,8 +32,33 @@ def wrap(function: Any, wiring: Wiring) -> Any:
         return Call(wiring, parameters, args, kwargs)
 
     wrapper = _WRAPPERS[kind](function, called)
-    attributes = ("__dict__",) if inspect.isroutine(function) else ()
-    return update_wrapper(wrapper, function, WRAPPER_ASSIGNMENTS, attributes)
+    if inspect.isroutine(function):
+        return update_wrapper(wrapper, function)
+    update_wrapper(wrapper, function, WRAPPER_ASSIGNMENTS, ())
+    return wrapper if isinstance(function, partial | type) else Remembering(function, wrapper)
+
+
+class Remembering:
+    """Stands in for a callable object: the same attributes, and `isinstance` says the same."""
+
+    def __init__(self, wrapped: Any, wrapper: Function) -> None:
+        self.__wrapped__ = wrapped
+        # Whoever looks here for a coroutine function finds one.
+        self.__call__ = wrapper  # type: ignore[method-assign]
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """What the object does, remembering."""
+        return self.__dict__["__call__"](*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__wrapped__, name)
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        return type(self.__wrapped__)
+
+    def __repr__(self) -> str:
+        return repr(self.__wrapped__)
 
 
 Called = Callable[[tuple[Any, ...], dict[str, Any]], Call]

@@ -16,7 +16,7 @@ from ltm_core.model import Candidate
 from ltm_core.policies import Extracting
 from ltm_core.stores.base import Record, Where
 from ltm_core.stores.memory import DictStore
-from ltm_core.turn import MemorySource
+from ltm_core.wrapping.sources import MemorySource
 from ltm_middleware import failures, with_memory
 from tests.adapters.conftest import learned
 from tests.conftest import told
@@ -137,7 +137,7 @@ def test_31_a_slow_recall_costs_its_budget_and_no_more(is_async: bool, broken: M
     if is_async:
         answer = asyncio.run(with_memory(broken, **options)(agent)("Where am I?"))
     else:
-        answer = with_memory(broken, **options)(lambda text: text)("Where am I?")
+        answer = with_memory(broken, **options)(echo)("Where am I?")
     assert answer == "Where am I?"
     assert 0.09 < time.perf_counter() - before < 0.3
     assert failures(broken) == {"recall: TimeoutError": 1}
@@ -164,7 +164,7 @@ def test_31_a_broken_memory_is_logged_once_counted_always_and_never_raised(
     broken: Memory, store: BrokenStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     store.failing = True
-    agent = with_memory(broken, user_id="ana")(lambda text: text)
+    agent: Any = with_memory(broken, user_id="ana")(lambda text: text)
     assert [agent("Where am I?") for _ in range(3)] == ["Where am I?"] * 3
     assert failures(broken) == {"recall: StoreUnavailable": 3, "learn: StoreUnavailable": 3}
     assert [record.levelno for record in caplog.records] == [logging.WARNING] * 2
@@ -207,7 +207,7 @@ def test_31_callables_of_the_developer_that_fail_cost_no_answer(step: str, memor
         raise Boom(step)
 
     options: Any = {"user_id": "ana", step: fail}
-    answer = with_memory(memory, **options)(lambda text: "ok")("Where am I?")
+    answer: Any = with_memory(memory, **options)(lambda text: "ok")("Where am I?")
     assert answer == "ok"
     assert sum(failures(memory).values()) == 1
     with pytest.raises(Boom):

@@ -24,7 +24,7 @@ def echo(text: str, user_id: str | None = None, thread_id: str | None = None) ->
 
 def test_32_nested_agents_recall_and_learn_once(memory: Memory, recalls: Recalls) -> None:
     inner = with_memory(memory)(echo)
-    outer = with_memory(memory)(lambda text, user_id: inner(f"Please answer: {text}", user_id))
+    outer: Any = with_memory(memory)(lambda text, user_id: inner(f"Please answer: {text}", user_id))
     answer = outer("Where am I?", "ana")
     assert answer.count("<long_term_memory") == 1
     assert recalls.count == 1
@@ -43,7 +43,7 @@ def test_32_other_people_and_sessions_are_turns_of_their_own(
     user_id: str, thread_id: str, memory: Memory, recalls: Recalls
 ) -> None:
     inner = with_memory(memory)(echo)
-    outer = with_memory(memory, user_id="ana")(lambda text: inner("Hi", user_id, thread_id))
+    outer: Any = with_memory(memory, user_id="ana")(lambda text: inner("Hi", user_id, thread_id))
     outer("Where am I?")
     assert recalls.count == 2
     assert len(learned(memory, "ana")) + len(learned(memory, "ben")) == 2

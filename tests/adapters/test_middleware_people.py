@@ -90,18 +90,18 @@ def test_27_what_can_be_no_id_is_no_id(memory: Memory, caplog: pytest.LogCapture
     ids=["by name", "all", "by place", "by keyword", "none"],
 )
 def test_27_a_callable_finds_the_user_in_the_call(find: Any, memory: Memory) -> None:
-    agent = with_memory(memory, user_id=find)(lambda state, text: text)
+    agent: Any = with_memory(memory, user_id=find)(lambda state, text: text)
     assert "Oslo" in agent({"who": "ana"}, "Where am I?")
 
 
 def test_27_a_context_argument_names_the_user(memory: Memory) -> None:
-    agent = with_memory(memory)(lambda text, ctx: text)
+    agent: Any = with_memory(memory)(lambda text, ctx: text)
     assert "Oslo" in agent("Where am I?", SimpleNamespace(user=SimpleNamespace(id="ana")))
     assert "Rome" in agent("Where am I?", ctx=SimpleNamespace(user_id="ben"))
 
 
 def test_27_the_scope_names_the_user(memory: Memory) -> None:
-    agent = with_memory(memory)(lambda text: text)
+    agent: Any = with_memory(memory)(lambda text: text)
     with memory.scope(user_id="ana"):
         assert "Oslo" in agent("Where am I?")
     assert agent("Where am I?") == "Where am I?"
@@ -151,7 +151,7 @@ def test_27_a_user_of_ones_own_does_not_inherit_the_session_of_the_scope(memory:
 
 
 async def test_27_scopes_of_tasks_do_not_mix(memory: Memory) -> None:
-    agent = with_memory(memory)(lambda text: text)
+    agent: Any = with_memory(memory)(lambda text: text)
 
     async def ask(user_id: str, town: str) -> None:
         with memory.scope(user_id=user_id):

@@ -233,7 +233,7 @@ def test_29_a_loop_with_tools_is_learned_as_one_turn(memory: Memory) -> None:
         {"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]},
         {"role": "assistant", "content": "Oslo."},
     ]
-    agent = with_memory(memory, user_id="ana")(lambda messages: replies.pop(0))
+    agent: Any = with_memory(memory, user_id="ana")(lambda messages: replies.pop(0))
     first = agent([USER])
     agent([USER, first, {"role": "tool", "content": "59.9 N", "tool_call_id": "1"}])
     told = [message for turn in learned(memory, "ana") for message in turn]
@@ -316,7 +316,7 @@ def test_29_hooks_may_change_what_is_injected_and_what_is_learned(memory: Memory
     def post(turn: Any) -> None:
         turn.reply = turn.reply.upper()
 
-    agent = with_memory(memory, user_id="ana", pre=pre, post=post)(lambda text: text.splitlines()[2])
+    agent: Any = with_memory(memory, user_id="ana", pre=pre, post=post)(lambda text: text.splitlines()[2])
     assert agent("Where am I?") == "- User lives in a city."
     assert learned(memory, "ana") == [[("user", "Where am I?"), ("assistant", "- USER LIVES IN A CITY.")]]
 

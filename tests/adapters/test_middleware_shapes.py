@@ -125,6 +125,16 @@ async def test_27_an_async_callable_object_is_awaited(memory: Memory) -> None:
     assert "Oslo" in agent.prompts[0]
 
 
+def test_27_a_callable_object_keeps_its_attributes_and_its_class(memory: Memory) -> None:
+    agent = AsyncAgent()
+    wrapped = with_memory(memory, user_id="ana")(agent)
+    assert isinstance(wrapped, AsyncAgent)
+    assert wrapped.prompts is agent.prompts
+    assert inspect.signature(wrapped) == inspect.signature(agent)
+    assert inspect.iscoroutinefunction(wrapped.__call__)
+    assert repr(wrapped) == repr(agent)
+
+
 @pytest.mark.parametrize("shape", ["method", "async method", "generator", "async generator"])
 def test_27_the_wrapper_is_of_the_kind_of_the_function(shape: str, memory: Memory) -> None:
     function = SHAPES[shape](Agent())
@@ -188,7 +198,7 @@ def test_27_a_builtin_whose_signature_is_unknown_is_wrapped(memory: Memory) -> N
 def test_27_a_future_of_a_thread_pool_is_learned_from_when_it_is_done(memory: Memory) -> None:
     agent = Agent()
     with ThreadPoolExecutor(1) as pool:
-        wrapped = with_memory(memory, user_id="ana")(lambda text: pool.submit(agent.invoke, text))
+        wrapped: Any = with_memory(memory, user_id="ana")(lambda text: pool.submit(agent.invoke, text))
         future = wrapped("Where am I?")
         assert future.result() == "You are here."
     memory.flush()
@@ -220,7 +230,7 @@ def test_27_a_wrong_call_raises_what_the_function_raises(memory: Memory) -> None
 
 def test_27_what_cannot_be_called_is_refused(memory: Memory) -> None:
     with pytest.raises(ConfigurationError, match="cannot be called"):
-        with_memory(memory)(3)  # type: ignore[call-overload]
+        with_memory(memory)(3)
 
 
 def test_27_wrap_is_the_same_as_with_memory_bare_and_with_options(memory: Memory) -> None:

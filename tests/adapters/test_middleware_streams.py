@@ -127,8 +127,8 @@ def test_27_an_async_generator_may_be_read_by_one_task_after_another(memory: Mem
 
 
 def test_27_between_two_pieces_the_consumer_is_outside_the_turn(memory: Memory) -> None:
-    outer = with_memory(memory, user_id="ana")(lambda text: iter(PIECES))
-    inner = with_memory(memory)(lambda text: text)
+    outer: Any = with_memory(memory, user_id="ana")(lambda text: iter(PIECES))
+    inner: Any = with_memory(memory)(lambda text: text)
     for _ in outer("Where am I?"):
         assert inner("Hi") == "Hi"
     with memory.scope(user_id="ben"):
@@ -201,7 +201,7 @@ async def create(text: str) -> AsyncStream:
 
 def test_27_a_stream_keeps_its_attributes_its_class_and_its_context_manager(memory: Memory) -> None:
     made = Stream()
-    stream = with_memory(memory, user_id="ana")(lambda text: made)("Where am I?")
+    stream: Any = with_memory(memory, user_id="ana")(lambda text: made)("Where am I?")
     assert isinstance(stream, Stream)
     assert stream.response == {"status": 200}
     with stream as entered:
@@ -222,7 +222,7 @@ async def test_27_an_async_stream_keeps_them_too(memory: Memory) -> None:
 
 
 async def test_27_a_stream_whose_steps_are_an_async_generator_is_read(memory: Memory) -> None:
-    stream = with_memory(memory, user_id="ana")(lambda text: Lines())("Where am I?")
+    stream: Any = with_memory(memory, user_id="ana")(lambda text: Lines())("Where am I?")
     assert [piece async for piece in stream] == PIECES
     assert learned(memory, "ana") == [TURN]
 

@@ -77,7 +77,7 @@ def test_options_of_recall_hold_for_the_turn(memory: Memory) -> None:
 
 
 def test_a_turn_inside_a_turn_is_the_same_turn(memory: Memory, recalls: Recalls) -> None:
-    agent = memory.wrap(lambda text: text)
+    agent: Any = memory.wrap(lambda text: text)
     with memory.turn("Where am I?", user_id=7) as outer:
         assert agent("Where am I?") == "Where am I?"
         with memory.turn("Where am I?", user_id=7) as inner:

@@ -139,6 +139,15 @@ async def test_ids_are_named_once_for_a_block(memory: AsyncMemory) -> None:
         await memory.recall("location")
 
 
+async def test_another_user_takes_no_session_over_from_the_block_around(memory: AsyncMemory) -> None:
+    with memory.scope(user_id="ana", session_id="s"):
+        await memory.remember("set location Oslo")
+        await memory.remember("set location Rome", user_id="ben")
+        with memory.scope(user_id="ben"):
+            assert (await memory.recall("location")).facts[0].value == "Rome"
+        assert (await memory.recall("location")).facts[0].value == "Oslo"
+
+
 async def test_forget_by_key_by_id_and_by_filter(memory: AsyncMemory) -> None:
     for name in ("one", "two", "three"):
         await memory.facts.add(name, 1, scope_id="u", category="odd" if name == "three" else None)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ltm_core import AsyncMemory, Candidate, ExtractionError, NotFound
+from ltm_core import AsyncMemory, Candidate, ExtractionError, Identity, NotFound
+from ltm_core.ambient import identity
 from ltm_core.learn.lease import Lease, claim
 from ltm_core.learn.worker import MAX_ATTEMPTS, MAX_TURNS
 from ltm_core.policies import Extracting
@@ -178,3 +179,31 @@ async def test_an_edit_by_hand_in_the_middle_of_learning_is_not_overwritten_blin
     async with memory:
         await memory.remember("set location Oslo", user_id="u")
         assert [fact.value for fact in await memory.facts.history("location", scope_id="u")] == ["Rome", "Oslo"]
+
+
+async def test_closing_right_after_waking_does_not_hang(url: str) -> None:
+    async with AsyncMemory(url, extract=told) as memory:
+        await memory.remember("set location Oslo", user_id="u")
+        worker = memory.runtime.worker
+
+        async def wake_and_stop() -> None:
+            await worker.wake()
+            await worker.stop()
+
+        await asyncio.wait_for(memory.runtime.school.run(wake_and_stop()), 5)
+
+
+async def test_the_worker_is_nobody_even_if_somebody_opened_the_memory(url: str) -> None:
+    seen: list[Identity] = []
+
+    def extract(given: Extracting) -> Sequence[Candidate]:
+        seen.append(identity(memory.runtime.name, "default"))
+        return []
+
+    memory = AsyncMemory(url, extract=extract)
+    with memory.scope(user_id="ana"):
+        await memory.recall("x")
+    await memory.observe("set location Oslo", user_id="ben", session_id="s")
+    assert await memory.flush()
+    await memory.close()
+    assert seen == [Identity()]

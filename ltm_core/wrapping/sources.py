@@ -1,0 +1,153 @@
+"""Where a turn recalls from and learns into: a memory of ours, or what else gives memories."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from weakref import WeakSet
+
+from ..ambient import identity, scoped
+from ..filters import condition
+from ..home import Home
+from ..policies import Ranked, Ranking, Strategy
+from ..recalling import Question
+from ..runtime import Runtime
+from ..scope import Identity
+from ..ticket import Ticket
+from .faults import Faults, faults_of
+from .memories import Memories, Selector, ranked_dict
+
+if TYPE_CHECKING:
+    from ..memory import AsyncMemory
+    from ..turn import Turn
+
+# Seconds that an answer is held at most for the write of its turn, which then goes on by itself.
+PATIENCE = 2.0
+# Seconds that a first turn waits for the database to open, on top of its budget.
+OPENING = 5.0
+
+_READY: WeakSet[Runtime] = WeakSet()
+
+
+class Source(ABC):
+    """Where a turn recalls from and learns into."""
+
+    name: str
+    home: Home
+    faults: Faults
+    patience: float | None = PATIENCE
+
+    @property
+    def is_new(self) -> bool:
+        """Whether nothing was opened yet."""
+        return False
+
+    @abstractmethod
+    async def recall(self, turn: Turn) -> Memories:
+        """What matters for the turn."""
+
+    async def ready(self) -> None:  # noqa: B027 # there may be nothing to open
+        """Let a first turn wait until all is open, so that it need not fit into the budget of one recall."""
+
+    @abstractmethod
+    async def learn(self, turn: Turn, messages: Sequence[dict[str, Any]]) -> Ticket | None:
+        """Write the turn down."""
+
+    def who(self, named: Mapping[str, str | None], fixed: Mapping[str, str | None]) -> Identity:
+        """Who is talking: as the call names them, else the scope around it, else as fixed; empty ids are nobody."""
+        around = self.around()
+        if named["user_id"] is not None and around.user_id not in (None, named["user_id"]):
+            around = Identity(tenant=around.tenant)  # another user's session is not this one's
+        ids: dict[str, Any] = {name: _first(given, getattr(around, name), fixed[name]) for name, given in named.items()}
+        return replace(Identity(tenant=around.tenant), **ids)
+
+    def around(self) -> Identity:
+        """Who is talking by the scope around the call."""
+        return Identity()
+
+    def scope(self, who: Identity) -> AbstractContextManager[None]:
+        """A scope for what is called inside the turn."""
+        return nullcontext()
+
+
+class MemorySource(Source):
+    """A memory of ours. `asked` says how to recall, `selector` chooses among all facts."""
+
+    def __init__(self, memory: AsyncMemory, asked: Question, selector: Selector | None = None) -> None:
+        self._memory = memory
+        self._asked = asked
+        self._selector = selector
+        self.name = memory.runtime.name
+        self.home = memory.runtime.home
+        self.faults = faults_of(memory.runtime)
+
+    @property
+    def is_new(self) -> bool:
+        """Whether the database was never opened."""
+        return self._memory.runtime not in _READY
+
+    async def ready(self) -> None:
+        """Open the database."""
+        runtime = self._memory.runtime
+        try:
+            # Whoever waits no longer does not stop it.
+            async with asyncio.timeout(OPENING):
+                await asyncio.shield(asyncio.ensure_future(runtime.open()))
+        finally:
+            _READY.add(runtime)
+
+    async def recall(self, turn: Turn) -> Memories:
+        """What matters for the turn."""
+        asked = replace(self._asked, query=turn.query, who=turn.who)
+        if self._selector is not None:
+            asked = replace(asked, strategy=partial(self._selected, self._selector, turn))
+        runtime = self._memory.runtime
+        return Memories.of(await runtime.run(runtime.recalling.recall(asked)))
+
+    async def learn(self, turn: Turn, messages: Sequence[dict[str, Any]]) -> Ticket | None:
+        """Write the turn down; it is learned in the background."""
+        work = self._memory._observe(messages, turn.who, self._asked.namespace, turn.turn_id)
+        return await self._memory.runtime.run(work)
+
+    def around(self) -> Identity:
+        """Who is talking by `memory.scope`."""
+        nothing = {"user_id": None, "session_id": None, "agent_id": None}
+        return identity(self.name, self._memory.runtime.tenant, **nothing)
+
+    def scope(self, who: Identity) -> AbstractContextManager[None]:
+        """The scope of those who talk in the turn."""
+        return scoped(self.name, user_id=who.user_id, session_id=who.session_id, agent_id=who.agent_id)
+
+    def _selected(self, selector: Selector, turn: Turn, given: Ranking) -> Sequence[Ranked]:
+        ranked = self._memory.runtime.policies.rank(given)
+        dicts = [ranked_dict(each) for each in ranked]
+        places = {one["id"]: place for place, one in enumerate(dicts)}
+        return [ranked[places[one["id"]]] for one in selector(turn.context, dicts)]
+
+
+class Recalling(TypedDict, total=False):
+    """How a turn recalls; as in `memory.recall`."""
+
+    strategy: str | Strategy
+    limit: int | None
+    max_tokens: int | None
+    min_relevance: float
+    include: Sequence[str]
+    filters: Mapping[str, Any] | None
+    namespace: str
+
+
+def question(**how: Unpack[Recalling]) -> Question:
+    """What each turn asks of the memory, but for the query and who asks. Raises `InvalidInput`."""
+    given: Any = {**how, "filters": condition(how.get("filters"))}
+    return Question("", Identity(), **given)
+
+
+def _first(*ids: str | None) -> str | None:
+    found = next((one for one in ids if one is not None), None)
+    return found if found and found.strip() else None
