@@ -77,6 +77,12 @@ SLOTS: dict[str, Slot] = {}
 
 
 HARD = frozenset(["stop", "end", "break", "hidden", "symbol"])
+_INSIDE_WORDS = "/'#$%+.&-"
+
+
+def is_hard(token: Token) -> bool:
+    """Whether the token ends what stands before it: a dash does, the slash of "and/or" does not."""
+    return token.kind == "stop" or (token.kind in HARD and token.text not in _INSIDE_WORDS)
 
 
 ARTICLES = frozenset(["a", "an", "the"])

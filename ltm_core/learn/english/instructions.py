@@ -12,7 +12,9 @@ MAX_QUOTED = 40
 """A longer quotation in an order is a text to work on, no example of what to say."""
 
 _LEADING = frozenset(["please", "and", "so", "also", ",", "just"])
-_NO_LASTING = lexicon("standing", "not_after_always")
+_WORKS = lexicon("standing", "after_always")
+_OF_FRIENDS = lexicon("standing", "not_after_always")
+_FREELY_SAID = frozenset(["always", "never", "do"])
 _OF_THE_MOMENT = frozenset(["this", "that", "these", "those", "it"])
 
 
@@ -21,7 +23,9 @@ def standing_order(tokens: Sequence[Token], *, standing: bool = False) -> Sequen
 
     `standing` says that one was announced: "From now on: short answers".
     """
-    lows = [token.low for token in tokens]
+    lows = [token.low for token in _without_please(tokens)]
+    if not lows:
+        return ()
     known = is_standing(lows) or (standing and lows[0] in lexicon("imperatives"))
     return _without_please(tokens) if known else ()
 
@@ -82,9 +86,15 @@ def is_standing(lows: list[str]) -> bool:
 
 
 def _lasts(lows: list[str]) -> bool:
-    """Whether what begins with "always" or "never" is an order, and not "never used it"."""
-    after = lows[1] if lows[0] in ("always", "never") else ""
-    return not (after.endswith("ed") or after in _NO_LASTING)
+    """Whether what begins with "always" or "never" is an order to an assistant, no "never give up"."""
+    if lows[0] not in _FREELY_SAID:
+        return True
+    rest = lows[lexicon("always").length_at(lows) :]
+    while rest and rest[0] in lexicon("skip"):
+        rest = rest[1:]
+    if not rest or _OF_FRIENDS.length_at(rest):
+        return False
+    return any(rest[0] in words for words in (lexicon("imperatives"), lexicon("standing", "verbs"), _WORKS))
 
 
 def _is_lasting(lows: list[str]) -> bool:

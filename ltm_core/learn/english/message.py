@@ -81,8 +81,21 @@ def _remember(heard: Heard, piece: Sentence) -> None:
     inner = SentenceReader(heard, piece, confidence=ASKED_TO_REMEMBER)
     inner.read()
     note = heard.quote(piece.tokens).rstrip(" ,;:-")
-    if not inner.found and not inner.blocked and len(note.split()) > 1:
+    if not inner.found and not inner.blocked and len(note.split()) > 1 and not _is_advice(piece.tokens):
         heard.add(Said("user", "note", note.lower(), note, note, confidence=ASKED_TO_REMEMBER))
+
+
+def _is_advice(tokens: Sequence[Token]) -> bool:
+    """Whether it is good advice to a friend and nothing of one's own: "staying positive is important"."""
+    lows = {token.low for token in tokens}
+    if {"you", "your", "yourself"} & lows:
+        return True
+    first = tokens[0].low
+    general = first.endswith("ing") or first in _GENERAL
+    return general and not {"i", "we", "my", "our", "me", "us"} & lows and not any(t.kind == "number" for t in tokens)
+
+
+_GENERAL = lexicon("near_misses", "general")
 
 
 def _is_polite(head: Sequence[Token]) -> bool:

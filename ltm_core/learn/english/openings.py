@@ -43,9 +43,14 @@ def is_joint(token: Token) -> bool:
 def past_joint(rest: Sequence[Token]) -> tuple[Sequence[Token], bool]:
     """The words after "and", "but", a comma, and whether there was one."""
     start = 0
-    while start < len(rest) and (is_joint(rest[start]) or rest[start].low in _SMALL_JOINTS):
+    while start < len(rest) and (is_joint(rest[start]) or rest[start].low in _SMALL_JOINTS or _unfolds(rest, start)):
         start += 1
     return rest[start:], start > 0
+
+
+def _unfolds(rest: Sequence[Token], at: int) -> bool:
+    """Whether a dash lists what was meant: "being outdoors - going for hikes, …"."""
+    return rest[at].text in "-–—" and at + 1 < len(rest) and rest[at + 1].low.endswith("ing")
 
 
 _SMALL_JOINTS = frozenset(["also", "so", "or", "&", "then", "currently", "now"])

@@ -36,6 +36,7 @@ class SentenceReader:
     told: bool = True
     standing: bool = False
     last: Subject | None = None
+    others: bool = False  # an order that follows would carry on what somebody does
     whole: bool = False
 
     def read(self) -> None:
@@ -55,7 +56,7 @@ class SentenceReader:
         """Hear "I hate it when people are late"."""
         about = next((other for other in reversed(before) if other.subject is not None), None)
         value = feeling(about) if about is not None and is_when(part) else ""
-        if about is None or not value or {"this", "that"} & {token.low for token in part.own}:
+        if about is None or not value or {"this", "that", "you"} & {token.low for token in part.own}:
             return False
         words = [*part.head, *part.own]
         who, how = (self.heard.quote(piece) for piece in occasion(words))
@@ -71,9 +72,12 @@ class SentenceReader:
         if part.subject is None:
             self._without_subject(part)
         elif opens_only(part.head):
+            intends = not _INTENDING.isdisjoint(token.low for token in part.own[:4])
+            self.others = part.subject.about != "user" or intends
             self.last = part.subject
             self._with_subject(part, part.subject)
         else:
+            self.others = True
             self.last = None
 
     def _observe(self, part: Part, before: Part | None) -> None:
@@ -111,7 +115,8 @@ class SentenceReader:
             own = own[lasting:]
         if self.last is None and may_lack_subject(own):
             self.last = Subject("user", 0)
-        if not self._instructed(own) and not self._read_clause(own, "user", part):
+        goes_on = part.joined in _CONTINUED and self.others
+        if (goes_on or not self._instructed(own)) and not self._read_clause(own, "user", part):
             self._complete(own, part)
 
     def _complete(self, own: Sequence[Token], part: Part) -> None:
@@ -139,18 +144,18 @@ class SentenceReader:
     def _go_on(self, clause: Clause, fitted: Match, about: str, part: Part) -> None:
         """Read what follows the statement in the same clause: "… married, with one son"."""
         rest, joined = past_joint(clause.words[fitted.end :])
-        if not rest or len(rest) == len(clause.words):
+        if not rest or len(rest) == len(clause.words) or (rest[0].low in _EXPLAINS and not _is_and(clause, fitted.end)):
             return
         verb = clause.opening[1]
         if (
             self.last is not None
             and self.last.about == about
-            and self._continue(rest, about, part, verb, joined=joined)
+            and self._continue(rest, about, part, verb, joined=joined and _is_and(clause, fitted.end))
         ):
             return
         further = next((at for at in range(1, len(rest)) if is_joint(rest[at - 1])), 0)
         if further:
-            self._continue(rest[further:], about, part, verb)
+            self._continue(rest[further:], about, part, verb, joined=rest[further].low in _WHERE)
 
     def _continue(
         self, rest: Sequence[Token], about: str, part: Part, verb: str = "be", *, joined: bool = True
@@ -202,7 +207,22 @@ class SentenceReader:
         if lexicon("always").length_at(lows) == len(lows):
             self.standing = True
             return False
-        return not self.sentence.question and self._obeys(standing_order(own, standing=self.standing))
+        whole = self._with_occasion(own) if lows[0] in ("always", "never") else own
+        return not self.sentence.question and self._obeys(standing_order(whole, standing=self.standing))
+
+    def _with_occasion(self, own: Sequence[Token]) -> Sequence[Token]:
+        """The order together with the "when I ask about …" that follows it."""
+        after = [token for token in self.sentence.tokens if token.start >= own[-1].end]
+        return [*own, *after] if after and after[0].low in ("when", "whenever") else own
+
+
+_INTENDING = frozenset(["will", "might", "plan", "planning", "hope", "trying", "try"])
+_WHERE = frozenset(["with", "at", "for", "in", "currently", "now"])
+_EXPLAINS = frozenset(["like", "that", "which", "who", "whose", "where", "to", "due"])
+
+
+def _is_and(clause: Clause, at: int) -> bool:
+    return any(low in ("and", "but", "-", "–", "—") for low in clause.lows[at : at + 2])
 
 
 def _begins_anew(part: Part, before: Part) -> bool:

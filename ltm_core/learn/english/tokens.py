@@ -68,6 +68,11 @@ class Token:
         return base(self.low)
 
     @property
+    def supplied(self) -> bool:
+        """Whether the speaker left it out: the "I am" of "(I am) Sarah, 34"."""
+        return self.start == self.end
+
+    @property
     def capital(self) -> bool:
         """Whether it is written like a name."""
         return self.text[:1].isupper() and self.low != "i"

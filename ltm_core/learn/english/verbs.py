@@ -10,6 +10,8 @@ from .lexicon import canonical
 def infinitive(text: str) -> str:
     """`text` with its first word, a gerund, in the infinitive: "flying to Osaka" is "fly to Osaka"."""
     word, space, rest = text.partition(" ")
+    if also := re.match(r"and (\w+ing)\b(?! (?:and|is)\b)", rest):
+        rest = f"and {infinitive(also[1])}{rest[also.end() :]}"
     verb = canonical("infinitives").get((word.lower(),)) or _without_ing(word)
     return f"{verb}{space}{rest}"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from ..clause import (
     PREPOSITIONS,
     Clause,
@@ -24,7 +26,7 @@ def _possessions(clause: Clause, at: int, limit: int) -> Filled | None:
     ):
         return None
     spans = list(things(clause, at, limit))
-    values = [clause.text(*span) for span in spans]
+    values = [re.split(r" (?:to|so|for) ", clause.text(*span))[0] for span in spans]
     if not spans or any(value.lower() in _NOT_OWNED or value.lower().split()[-1] in _NOT_OWNED for value in values):
         return None
     return Filled(spans[-1][1], values)

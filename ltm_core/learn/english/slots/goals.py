@@ -56,8 +56,13 @@ def _learned(clause: Clause, at: int, limit: int) -> Filled | None:
 @slot("ACTIVITY")
 def _activity(clause: Clause, at: int, limit: int) -> Filled | None:
     at = after_skips(clause, at, limit, "of")
-    if at >= limit or not (
-        clause.lows[at].endswith("ing") or clause.lows[at] in ("yoga", "pottery", "knitting", "chess", "golf", "tennis")
+    if (
+        at >= limit
+        or clause.lows[at].startswith("comin")
+        or not (
+            clause.lows[at].endswith("ing")
+            or clause.lows[at] in ("yoga", "pottery", "knitting", "chess", "golf", "tennis")
+        )
     ):
         return None
     return phrase(clause, at, limit)

@@ -27,10 +27,17 @@ def _habit(clause: Clause, at: int, limit: int) -> Filled | None:
     start = after_skips(clause, at, limit)
     if start >= limit or not (often or usual) or not _is_activity(clause, start, usual and not often):
         return None
+    if clause.lows[start] in ("go", "do", "try", "come") and _is_vague(clause, start + 1):
+        return None
     end, text = _habit_text(clause, start, limit)
     if clause.lead and clause.lead.lower() not in text.lower():
         text = f"{text} {clause.lead}"
     return filled_with(end, text) if is_phrase(clause, start, text) and len(text.split()) > 1 else None
+
+
+def _is_vague(clause: Clause, at: int) -> bool:
+    """Whether only "how often" follows: "we go a few times a week"."""
+    return frequency_at(clause, at) > 0 or clause.lows[at : at + 3] == ["a", "few", "times"]
 
 
 _USUALLY = frozenset(["usually", "typically", "normally", "generally", "always", "often"])
@@ -55,7 +62,20 @@ def _is_activity(clause: Clause, at: int, only_known: bool) -> bool:
         or token.base in _NO_HABITS
     ):
         return False
+    if token.base == "have" and _has_done(clause, at):
+        return False
     return token.base in lexicon("activities") or not only_known
+
+
+def _has_done(clause: Clause, at: int) -> bool:
+    """Whether "have" only helps a verb: "I have always been …", "I've started …"."""
+    after = after_skips(clause, at + 1, len(clause.lows))
+    return clause.lows[after : after + 1] != [] and (
+        clause.words[at].text.startswith(("'", "’")) or clause.lows[after].endswith("ed") or clause.lows[after] in _DONE
+    )
+
+
+_DONE = lexicon("near_misses", "done")
 
 
 _NO_HABITS = lexicon("near_misses", "no_habits")

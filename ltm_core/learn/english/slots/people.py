@@ -70,6 +70,8 @@ def _pets(clause: Clause, at: int, limit: int) -> Filled | None:
         if clause.lows[at] in ("no", "my", "your") or not (kind := _species(clause, at, limit)):
             break
         stop, species = kind
+        if clause.lows[stop : stop + 2] == ["for", "you"] or not _ONLY_FELT.isdisjoint(clause.lows[at:stop]):
+            break
         if (
             stop < limit
             and clause.words[stop].kind == "word"
@@ -82,6 +84,9 @@ def _pets(clause: Clause, at: int, limit: int) -> Filled | None:
         while at < limit and (clause.words[at].kind == "comma" or clause.lows[at] in JOINS):
             at += 1
     return Filled(end, facts) if facts else None
+
+
+_ONLY_FELT = frozenset(["liked", "loved", "wanted", "hated", "seen", "considered", "enjoyed", "adored", "feared"])
 
 
 @slot("FAMILY")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 from ..clause import (
     ARTICLES,
-    HARD,
     PREPOSITIONS,
     Clause,
     Filled,
     after_skips,
     filled_with,
+    is_hard,
     slot,
     without_tail,
 )
@@ -22,20 +24,31 @@ def verb_phrase(clause: Clause, at: int, limit: int) -> tuple[int, str]:
     at = after_skips(clause, at, limit)
     end = next((i for i in range(at + 1, limit) if _ends_phrase(clause, i)), limit)
     span = find_date(clause.words, at + 1, end, clause.now)
-    if not span:
-        return end, clause.text(at, without_tail(clause, at, end))
+    if not span or clause.lows[span[0] - 1] == "'s":
+        return end, _PAST.sub("", clause.text(at, without_tail(clause, at, end)))
     begin, dated = span
     before = clause.text(at, without_tail(clause, at, begin))
+    before = _PAST.sub("", before)
     if dated.end >= without_tail(clause, at, end):
         return end, before
-    if clause.lows[dated.end] not in PREPOSITIONS:
-        return dated.end, clause.text(at, begin)
-    return end, f"{clause.text(at, begin)} {clause.text(dated.end, without_tail(clause, dated.end, end))}"
+    rest = dated.end + (clause.words[dated.end].kind == "comma")
+    if clause.lows[rest : rest + 1] == [] or clause.lows[rest] not in PREPOSITIONS:
+        return dated.end, before
+    return end, f"{before} {clause.text(rest, without_tail(clause, rest, end))}"
+
+
+_PAST = re.compile(
+    r"\s+(?:yesterday|last \w+|(?:an?|two|three|few|\d+)(?: few)? (?:day|week|month|year)s? ago|with an? deadline)$"
+)
 
 
 def _ends_phrase(clause: Clause, at: int) -> bool:
-    hard = clause.words[at].kind in HARD and clause.words[at].text not in "/'#$%+-.&"
-    return hard or clause.lows[at] in lexicon("near_misses", "ends_phrase")
+    token, after = clause.words[at], clause.lows[at + 1 : at + 2]
+    aside = token.kind == "comma" and bool(after) and after[0] in _ASIDES
+    return is_hard(token) or aside or token.low in lexicon("near_misses", "ends_phrase")
+
+
+_ASIDES = frozenset(["like", "especially", "particularly", "including", "such", "which", "who", "where"])
 
 
 def is_phrase(clause: Clause, at: int, text: str) -> bool:
@@ -44,8 +57,11 @@ def is_phrase(clause: Clause, at: int, text: str) -> bool:
     return (
         0 < len(words) <= 16
         and clause.words[at].kind in ("word", "number")
-        and not ({"you", "your", "it", "that", "this"} & {word.lower().strip(",.") for word in words})
+        and not _POINTING & {word.lower().strip(",.") for word in words}
     )
+
+
+_POINTING = frozenset(["you", "your", "yours", "yourself", "it", "that", "this", "them", "there", "what's"])
 
 
 @slot("PHRASE")
@@ -64,4 +80,5 @@ def phrase(clause: Clause, at: int, limit: int) -> Filled | None:
 def _aim(clause: Clause, at: int, limit: int) -> Filled | None:
     """A goal of more than one word, so that "my goal is clear" is none."""
     filled = phrase(clause, at, limit)
-    return filled if filled and len(str(filled.values[0]).split()) > 1 else None
+    aimed = at < limit and not clause.lows[at].startswith("comin")
+    return filled if filled and aimed and len(str(filled.values[0]).split()) > 1 else None

@@ -75,15 +75,20 @@ def _travel(clause: Clause, at: int, limit: int) -> Filled | None:
 @slot("PLANNED")
 def _planned(clause: Clause, at: int, limit: int) -> Filled | None:
     start = after_skips(clause, at, limit, "a", "an", "the", "my", "our")
-    if start >= limit or clause.lows[start] in lexicon("not_a_thing", "starts"):
+    if start >= limit or clause.lows[start] in lexicon("not_a_thing", "starts") or clause.lows[start] in _UNTOLD:
         return None
     end, text = verb_phrase(clause, start, limit)
     return filled_with(end, text) if is_phrase(clause, start, text) else None
 
 
+_UNTOLD = frozenset(["to", "few", "lot", "couple", "bunch", "ahead", "something", "on"])
+
+
 @slot("EVENT", "EVENTNAME")
 def _event(clause: Clause, at: int, limit: int) -> Filled | None:
     start = after_skips(clause, at, limit, "a", "an", "the", "my", "our", "another")
+    if clause.lows[start : start + 1] == ["to"] or (start == at and clause.words[start].low.endswith("ed")):
+        return None
     end, text = verb_phrase(clause, start, limit)
     lows = [singular(word) for word in text.lower().split()]
     if lows[-1:] in (["anniversary"], ["birthday"]):

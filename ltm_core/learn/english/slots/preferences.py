@@ -77,6 +77,7 @@ def _preference(clause: Clause, start: int, stop: int) -> tuple[str, str, Any]:
         return ("preference", "ui_theme", value)
     if (
         len(tokens) > 1
+        and clause.lows[start - 1] != "the"
         and all(token.kind == "word" for token in tokens)
         and (not tokens[0].low.endswith("ing") or tokens[0].low in ("morning", "evening"))
     ):

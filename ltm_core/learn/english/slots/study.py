@@ -12,6 +12,7 @@ from ..clause import (
     filled_with,
     slot,
 )
+from ..lexicon import lexicon
 from .phrases import phrase, verb_phrase
 
 
@@ -32,7 +33,15 @@ _NO_SUBJECTS = frozenset(
 def _degree(clause: Clause, at: int, limit: int) -> Filled | None:
     start = after_skips(clause, at, limit, "a", "an", "my", "the")
     end, text = verb_phrase(clause, start, limit)
-    return filled_with(end, text) if _DEGREE.search(text) else None
+    named = _head(clause, start, end)
+    undone = clause.lows[start : start + 1] != [] and clause.lows[start].endswith(("ed", "been"))
+    return filled_with(end, text) if _DEGREE.search(named) and not undone else None
+
+
+def _head(clause: Clause, start: int, end: int) -> str:
+    """The words before the first preposition."""
+    stop = next((i for i in range(start, end) if clause.lows[i] in PREPOSITIONS), end)
+    return clause.text(start, stop)
 
 
 _DEGREE = re.compile(
@@ -41,15 +50,20 @@ _DEGREE = re.compile(
 )
 
 
+_VISITS = lexicon("near_misses", "visits")
+
+
 @slot("SCHOOL")
 def _school(clause: Clause, at: int, limit: int) -> Filled | None:
     at = after_skips(clause, at, limit, "the")
     end, text = verb_phrase(clause, at, limit)
     schooled = re.search(
-        r"\b(?:university|college|school|academy|institute|uni|polytechnic|[A-Z]{3,5}|Harvard|Oxford|Cambridge|Yale|Princeton|Stanford|Berkeley|Caltech|McGill|Cornell)\b",
+        r"\b(?:university|college|school|academy|institute|uni|polytechnic|^[A-Z]{3,5}(?= (?:for|in|to)\b|$)"
+        r"|Harvard|Oxford|Cambridge|Yale|Princeton|Stanford|Berkeley|Caltech|McGill|Cornell)\b",
         text,
     )
-    plain = text.lower() in (
+    visited = any(word in _VISITS for word in text.lower().split())
+    plain = visited or text.lower() in (
         "school",
         "college",
         "university",

@@ -41,8 +41,11 @@ _NO_NAMES = lexicon("near_misses", "no_names")
 @slot("FIRSTNAME")
 def _first_name(clause: Clause, at: int, limit: int) -> Filled | None:
     end = capitals(clause, at, limit, 3)
-    if end == at and clause.lows[at : at + 1] and clause.lows[at] in lexicon("first_names"):
+    known = clause.lows[at : at + 1] and clause.lows[at] in lexicon("first_names")
+    if end == at and known:
         return filled_with(at + 1, clause.text(at, at + 1)) if closed(clause, at + 1, "from") else None
+    if at and clause.words[at - 1].supplied and not known:
+        return None
     if end == at or any(low in _NO_NAMES or _has_meaning(clause, i) for i, low in enumerate(clause.lows[at:end], at)):
         return None
     return filled_with(end, clause.text(at, end)) if closed(clause, end, "from") else None

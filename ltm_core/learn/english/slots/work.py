@@ -6,6 +6,7 @@ import re
 
 from ..clause import (
     ARTICLES,
+    PREPOSITIONS,
     Clause,
     Filled,
     after_skips,
@@ -22,6 +23,8 @@ from .phrases import verb_phrase
 def role(clause: Clause, at: int, limit: int, *, bare: bool = False) -> Filled | None:
     """A profession: known by its last word. Without an article only where the word can be nothing else."""
     begin = at = after_skips(clause, at, limit, "working", "registered")
+    if clause.lows[at : at + 1] == ["no"]:
+        return None
     if at < limit and clause.lows[at] in ("a", "an", "the", "our"):
         at = after_skips(clause, at + 1, limit)
     end = phrase_end(clause, at, limit)
@@ -138,8 +141,18 @@ def _projects(clause: Clause, at: int, limit: int) -> Filled | None:
     if not text or clause.words[start].kind != "word" or clause.lows[start] in lexicon("not_a_thing", "starts"):
         return None
     named = clause.words[at].capital or clause.lows[at] in ("a", "an", "my", "our", "the", "called")
-    cut = re.split(r"\s(?:in|on|at|during)\s(?:my|our)\s", text)[0]
-    return filled_with(end, cut) if named and len(cut.split()) <= 12 else None
+    cut = re.split(r",|\s(?:in|on|at|during)\s(?:my|our)\s", text)[0]
+    if cut.lower() in _UNNAMED_PROJECTS:
+        inner = end + 1 if end < limit and clause.words[end].text in _EXPLAINED_BY else limit
+        return _projects(clause, inner, limit) if clause.lows[inner : inner + 1] in (["a"], ["an"]) else None
+    dangles = end == limit and clause.lows[end - 1] in PREPOSITIONS
+    return filled_with(end, cut) if named and not dangles and len(cut.split()) <= 12 else None
+
+
+_UNNAMED_PROJECTS = frozenset(
+    ["project", "projects", "difference", "few", "lot", "list", "change", "plan", "point", "mess"]
+)
+_EXPLAINED_BY = frozenset("-–—:,(")
 
 
 @slot("TAUGHT")
