@@ -1,12 +1,20 @@
 from __future__ import annotations
 
+import signal
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from ltm_core.model import Candidate
 from ltm_core.policies import Extracting
+
+
+# A run in the background inherits that Ctrl-C is ignored, and the processes that tests interrupt would too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    with suppress(ValueError):
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def told(given: Extracting) -> Sequence[Candidate]:

@@ -468,11 +468,13 @@ def seen(terminal: subprocess.Popen[str], awaited: str) -> str:
 def press_until_it_ends(terminal: subprocess.Popen[str], key: str) -> None:
     """Python's readline misses a Ctrl-C in the instant between the prompt and its waiting for a key."""
     assert terminal.stdin is not None
-    while terminal.poll() is None:
+    for _ in range(6):
         terminal.stdin.write(key)
         terminal.stdin.flush()
         with suppress(subprocess.TimeoutExpired):
             terminal.wait(timeout=10)
+            return
+    pytest.fail("the chat does not end")
 
 
 @pytest.mark.parametrize("key", ["\x04", "\x03"])
