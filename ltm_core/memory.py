@@ -24,6 +24,7 @@ from .redaction import redacted
 from .runtime import Runtime
 from .scope import DEFAULT_TENANT, Identity, check_id
 from .sessions import Sessions
+from .stores.items import Items
 from .ticket import Ticket
 from .turn import Turn, TurnOptions, turn_of
 from .wrapping.decorators import Decorator, WithMemory, with_memory
@@ -75,6 +76,7 @@ class AsyncMemory:
         self.facts = PersistentFacts(self)
         self.sessions = Sessions(self.runtime)
         self.jobs = Jobs(self.runtime)
+        self.items = Items(self.runtime)
 
     async def __aenter__(self) -> Self:
         await self.runtime.open()

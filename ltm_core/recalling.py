@@ -10,6 +10,7 @@ from . import words
 from .errors import InvalidInput, ScopeError
 from .fence import fenced
 from .learn.turns import WAITING, Turns
+from .learn.worker import waiting_ids
 from .model import Fact, Message, Recalled
 from .policies import CountTokens, Item, Policies, Ranked, Ranking, Rendering, Strategy
 from .recall.budget import Prices, fit, fit_pending, stable_facts
@@ -149,7 +150,7 @@ class Recalling:
         subject = await self._subject(who)
         where = Where("job", subject=subject, test=Compare("status", "eq", WAITING))
         jobs = await self._store.scan(where, order=[("created_at", "desc")], limit=MOST_PENDING)
-        ids = tuple(one for job in jobs for one in job.fields["message_ids"])
+        ids = tuple(one for job in jobs for one in waiting_ids(job))
         if not ids:
             return []
         told = Compare("role", "eq", "user")

@@ -10,7 +10,6 @@ import pytest
 from ltm_core.model import Candidate
 from ltm_core.policies import Extracting
 
-
 # A run in the background inherits that Ctrl-C is ignored, and the processes that tests interrupt would too.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     with suppress(ValueError):

@@ -229,7 +229,7 @@ class Worker:
         return Batch(jobs, await self._messages(jobs))
 
     async def _messages(self, jobs: Sequence[Record]) -> list[Message]:
-        ids = tuple(one for job in jobs for one in job.fields["message_ids"])
+        ids = tuple(one for job in jobs for one in waiting_ids(job))
         where = Where("message", (jobs[0].scope,), ids=ids, test=Compare("deleted_at", "exists", False))
         found = await self._store.scan(where, order=[("number", "asc")])
         return [message_of(record).model_copy(update={"id": record.id}) for record in found]
@@ -263,36 +263,46 @@ class Worker:
 
     async def _commit(self, batch: Batch, lease: Lease, found: Any) -> None:
         """Decide and write, again from the start as long as somebody else writes in between."""
+        jobs: Sequence[Record] = batch.jobs
         while True:
             updates, writes = await self._learn.decide(batch, found)
             now = self._clock()
-            done = [
-                _put(_done(job, share, now)) for job, share in zip(batch.jobs, _shares(batch, updates), strict=True)
-            ]
+            shares = zip(jobs, batch.jobs, _shares(batch, updates), strict=True)
+            done = [_put(_done(job, learned, share, now)) for job, learned, share in shares]
             try:
                 await self._store.apply([*writes, *done, lease.released(now)])
             except ConflictError:
                 if await is_lost(self._store, lease):
                     raise
+                jobs = await self._again(batch)
             else:
                 return self._learned(batch, updates)
+
+    async def _again(self, batch: Batch) -> Sequence[Record]:
+        """The jobs as they are now: a turn may have been completed or dropped while it was learned."""
+        found = [await self.job(job.subject, job.id) for job in batch.jobs]
+        return [job if job is not None else _gone(old.id) for job, old in zip(found, batch.jobs, strict=True)]
 
     def _learned(self, batch: Batch, updates: Sequence[FactUpdate]) -> None:
         for job, share in zip(batch.jobs, _shares(batch, updates), strict=True):
             self._settled(job.id, share)
 
     async def _fail(self, batch: Batch, lease: Lease, error: Exception) -> None:
-        if await is_lost(self._store, lease):
-            return
         log.warning("A turn could not be learned and stays queued: %s", error)
         now = self._clock()
-        await self._store.apply([*(_put(_failed(job, error, now)) for job in batch.jobs), lease.released(now)])
+        await self._close(batch, lease, lambda job: _failed(job, error, now))
 
     async def _give_back(self, batch: Batch, lease: Lease) -> None:
-        if await is_lost(self._store, lease):
-            return
-        back = [_next_version(job, attempts=job.fields["attempts"] - 1) for job in batch.jobs]
-        await self._store.apply([*map(_put, back), lease.released(self._clock())])
+        await self._close(batch, lease, lambda job: _next_version(job, attempts=job.fields["attempts"] - 1))
+
+    async def _close(self, batch: Batch, lease: Lease, change: Callable[[Record], Record]) -> None:
+        """Give the lease back and leave the jobs that are still there for another try."""
+        while not await is_lost(self._store, lease):
+            found = [await self.job(job.subject, job.id) for job in batch.jobs]
+            writes = [_put(change(job)) for job in found if job is not None]
+            with suppress(ConflictError):
+                await self._store.apply([*writes, lease.released(self._clock())])
+                break
 
 
 def backoff(attempts: int) -> float:
@@ -334,9 +344,18 @@ def _tried(job: Record) -> Record:
     return _next_version(job, attempts=job.fields["attempts"] + 1)
 
 
-def _done(job: Record, updates: Sequence[FactUpdate], now: datetime) -> Record:
-    told = [summary(update) for update in updates]
-    return _next_version(job, status=DONE, run_at=None, updated_at=now, error=None, updates=told)
+def _done(job: Record, learned: Record, updates: Sequence[FactUpdate], now: datetime) -> Record:
+    """`job` after `learned`, which is how it was when its messages were read: what came later waits on."""
+    told = [*(job.fields.get("updates") or []), *(summary(update) for update in updates)]
+    count = len(learned.fields["message_ids"])
+    if count < len(job.fields["message_ids"]):
+        return _next_version(job, learned=count, attempts=0, run_at=now, updated_at=now, updates=told)
+    return _next_version(job, status=DONE, learned=count, run_at=None, updated_at=now, error=None, updates=told)
+
+
+def waiting_ids(job: Record) -> tuple[str, ...]:
+    """The messages of a job that are not learned yet."""
+    return tuple(job.fields["message_ids"][job.fields.get("learned") or 0 :])
 
 
 def _failed(job: Record, error: Exception, now: datetime) -> Record:

@@ -68,6 +68,8 @@ class ItemWrite:
 class Items:
     """Pairs of one tenant. What has expired is not shown, and goes with the next `sweep`."""
 
+    entry = ItemWrite
+
     def __init__(self, runtime: Runs) -> None:
         self._runtime = runtime
 
@@ -88,9 +90,9 @@ class Items:
         if last:
             await self._runtime.run(self._write(last))
 
-    async def touch(self, items: Iterable[Item]) -> None:
-        """Let items that expire live as long again from now."""
-        ids = tuple(self._id(item.namespace, item.key) for item in items if item.minutes is not None)
+    async def touch(self, places: Iterable[Place]) -> None:
+        """Let the items at these places that expire live as long again from now."""
+        ids = tuple({self._id(*place) for place in places})
         if ids:
             await self._runtime.run(self._touch(ids))
 
@@ -145,8 +147,10 @@ class Items:
         async for attempt in _again():
             with attempt:
                 now = self._runtime.now()
-                found = await self._scan(self._all(ids), self._alive())
-                await self._runtime.store.apply([_touched(record, now) for record in found])
+                expiring = Compare("expires_at", "gt", now)
+                found = await self._scan(self._all(ids), expiring)
+                if found:
+                    await self._runtime.store.apply([_touched(record, now) for record in found])
 
 
 def path(namespace: Namespace) -> str:
@@ -169,7 +173,10 @@ def _item(record: Record) -> Item:
 
 
 def _expiry(now: datetime, minutes: float | None) -> datetime | None:
-    return None if minutes is None else now + timedelta(minutes=minutes)
+    try:
+        return None if minutes is None else now + timedelta(minutes=minutes)
+    except OverflowError:  # beyond the calendar is for ever
+        return None
 
 
 def _touched(record: Record, now: datetime) -> Put:

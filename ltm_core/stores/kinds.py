@@ -131,9 +131,22 @@ JOB = Kind(
     due="run_at",
 )
 LEASE = Kind("lease", {"holder": _T.TEXT, "until": _T.TIME}, indexes=(("subject",),))
+ITEM = Kind(
+    "item",
+    {
+        "namespace": _T.TEXT,
+        "key": _T.TEXT,
+        "value": _T.JSON,
+        "created_at": _T.TIME,
+        "updated_at": _T.TIME,
+        "expires_at": _T.TIME,
+    },
+    indexes=(("owner", "namespace"), ("owner", "updated_at"), ("subject",), ("expires_at",)),
+    due="expires_at",
+)
 
 KINDS: Mapping[str, Kind] = MappingProxyType(
-    {kind.name: kind for kind in (FACT, VERSION, MESSAGE, SESSION, JOB, LEASE)}
+    {kind.name: kind for kind in (FACT, VERSION, MESSAGE, SESSION, JOB, LEASE, ITEM)}
 )
 FIXED: Mapping[str, Type] = MappingProxyType(
     {

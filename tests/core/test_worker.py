@@ -207,3 +207,36 @@ async def test_the_worker_is_nobody_even_if_somebody_opened_the_memory(url: str)
     assert await memory.flush()
     await memory.close()
     assert seen == [Identity()]
+
+
+async def test_a_turn_that_is_completed_while_it_is_learned_is_learned_whole(url: str) -> None:
+    asked: list[list[str]] = []
+
+    async def extract(given: Extracting) -> Sequence[Candidate]:
+        asked.append([message.text for message in given.messages])
+        if len(asked) == 1:
+            more = [{"role": "user", "content": "set name Ana"}, {"role": "user", "content": "set location Oslo"}]
+            await memory.observe(more, user_id="u", session_id="s", turn_id="t")
+        return told(given)
+
+    memory = AsyncMemory(url, extract=extract, background=False)
+    async with memory:
+        ticket = await memory.observe("set name Ana", user_id="u", session_id="s", turn_id="t")
+        assert await memory.flush(20)
+        assert asked == [["set name Ana"], ["set location Oslo"]]
+        assert {fact.key for fact in await memory.facts.get_all(scope_id="u")} == {"name", "location"}
+        assert [one["key"] for one in (await memory.jobs.show(ticket.id or "")).updates] == ["name", "location"]
+
+
+async def test_a_turn_that_is_dropped_while_it_is_learned_teaches_nothing(url: str) -> None:
+    async def extract(given: Extracting) -> Sequence[Candidate]:
+        for job in await memory.jobs.list():
+            await memory.jobs.drop(job.id)
+        return told(given)
+
+    memory = AsyncMemory(url, extract=extract, background=False)
+    async with memory:
+        await memory.observe("set name Ana", user_id="u", session_id="s")
+        await memory.flush(20)
+        assert await memory.facts.get_all(scope_id="u") == []
+        assert await memory.flush(20)

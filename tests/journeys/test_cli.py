@@ -39,6 +39,7 @@ class Outcome:
 def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("LTM_DB", f"sqlite:///{tmp_path / 'ltm.db'}")
     monkeypatch.setenv("LTM_USER", "sarah")
+    monkeypatch.setenv("COLUMNS", "200")
     for other in ("LTM_SESSION", "LTM_AGENT", "LTM_TENANT", "LTM_DEBUG"):
         monkeypatch.delenv(other, raising=False)
     monkeypatch.chdir(tmp_path)
