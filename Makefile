@@ -21,7 +21,7 @@ demo: $(VENV)/.demo ## See it remember, without a key, a download or a server
 	@$(BIN)/ltm demo $(ARGS)
 
 test: lint ## Check everything; ARGS="-k scope" goes to pytest
-	@$(BIN)/pytest -q -n 2 $(ARGS)
+	@LTM_REQUIRE_LANGCHAIN=1 LTM_REQUIRE_LLAMAINDEX=1 $(BIN)/pytest -q -n 2 $(ARGS)
 
 lint: $(VENV)/.test ## Check style and types only
 	@$(BIN)/ruff check --quiet .
@@ -48,7 +48,7 @@ $(VENV)/.demo: $(NEEDS)
 
 $(VENV)/.test: $(NEEDS)
 	@echo "Installing ltm-core and its tools into $(VENV) …"
-	@$(INSTALL) --group dev -e '.[cli]'
+	@$(INSTALL) --group dev -e '.[cli,langchain,langchain-classic,llamaindex]'
 	@touch $(VENV)/.demo $@
 
 $(BIN)/python:
