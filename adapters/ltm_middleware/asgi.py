@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from contextlib import suppress
 from typing import Any
 
-from ltm_core import AsyncMemory, Memory
+from ltm_core import AsyncMemory, LTMError, Memory
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -26,8 +27,9 @@ class MemoryASGI:
     """Wraps an ASGI app so that every request runs inside `memory.scope` of the person who sent it.
 
     Put it inside your authentication, and let `who` take the ids from what that proved; a header that anyone can
-    write is no proof. When the server shuts down, what waits is learned (for `flush_seconds` at most; the rest at the
-    next start) and the memory is closed.
+    write is no proof. When the server starts, the memory is opened, and what an earlier process left is learned. When it
+    shuts down, what waits is learned (for `flush_seconds` at most; the rest at the next start) and the memory is closed.
+    A memory that cannot be opened holds up neither.
 
     Args:
         who: Takes the request and gives `{"user_id": …, "session_id": …}`; None, empty and missing ids are nobody.
@@ -45,7 +47,7 @@ class MemoryASGI:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
         if scope["type"] == "lifespan":
-            return await self._app(scope, receive, self._closing(send))
+            return await self._app(scope, receive, self._living(send))
         if scope["type"] not in ("http", "websocket"):
             return await self._app(scope, receive, send)
         given = self._who(Request(scope)).items()
@@ -53,18 +55,22 @@ class MemoryASGI:
         with self._memory.scope(**ids):
             return await self._app(scope, receive, send)
 
-    def _closing(self, send: Send) -> Send:
-        """The same `send`, which closes the memory before the server hears that the app is down."""
+    def _living(self, send: Send) -> Send:
+        """The same `send`, which opens and closes the memory before the server hears that the app is up and down."""
 
-        async def closing(message: MutableMapping[str, Any]) -> None:
-            if message["type"].startswith("lifespan.shutdown."):
+        async def living(message: MutableMapping[str, Any]) -> None:
+            if message["type"] == "lifespan.startup.complete":
+                with suppress(LTMError):
+                    await self._memory.runtime.open()
+            elif message["type"].startswith("lifespan.shutdown."):
                 await self._close()
             await send(message)
 
-        return closing
+        return living
 
     async def _close(self) -> None:
         try:
-            await self._memory.flush(self._flush_seconds)
+            with suppress(LTMError):
+                await self._memory.flush(self._flush_seconds)
         finally:
             await self._memory.close()

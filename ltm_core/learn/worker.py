@@ -118,7 +118,7 @@ class Worker:
             if not waiting:
                 return not failed
             subjects = {due.subject.token: due.subject for due in waiting}
-            outcomes = await asyncio.gather(*(self._attempt(subject, ALWAYS) for subject in subjects.values()))
+            outcomes = await self._attempt_all(list(subjects.values()), ALWAYS)
             failed |= {token for token, outcome in zip(subjects, outcomes, strict=True) if outcome == "failed"}
             if "learned" not in outcomes:
                 await asyncio.sleep(0.02)
@@ -166,17 +166,18 @@ class Worker:
 
     async def _pass(self) -> bool:
         """Learn what is due, a few people at a time. Returns whether anything was learned."""
-        due = await self._due(self._clock())
-        subjects = list({item.subject.token: item.subject for item in due}.values())
+        now = self._clock()
+        subjects = {item.subject.token: item.subject for item in await self._due(now)}
+        return "learned" in await self._attempt_all(list(subjects.values()), now)
+
+    async def _attempt_all(self, subjects: Sequence[Scope], ready: datetime) -> list[str]:
         limit = asyncio.Semaphore(self._many)
 
         async def one(subject: Scope) -> str:
             async with limit:
-                return await self._attempt(subject, self._clock())
+                return await self._attempt(subject, ready)
 
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one(subject)) for subject in subjects]
-        return any(task.result() == "learned" for task in tasks)
+        return await asyncio.gather(*map(one, subjects))
 
     async def _due(self, before: datetime) -> list[Any]:
         return cast("list[Any]", await self._home.run(self._store.due("job", before, 1000)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import MutableMapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -106,3 +107,19 @@ async def test_other_connections_pass_untouched(any_memory: Memory | AsyncMemory
     await MemoryASGI(app, any_memory, _who)({"type": "other"}, None, None)  # type: ignore[arg-type]
     assert seen == [{"type": "other"}]
     await _lifespan(MemoryASGI(App(any_memory), any_memory, _who))
+
+
+async def test_a_server_that_starts_learns_what_an_earlier_process_left(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/memory.db"
+    async with AsyncMemory(url, extract=told, background=False) as earlier:
+        await earlier.observe("set location Oslo", user_id="sarah")
+    memory = AsyncMemory(url, extract=told)
+    await _lifespan(MemoryASGI(App(memory), memory, lambda request: {}))
+    async with AsyncMemory(url, background=False) as later:
+        assert await later.facts.get("location", scope_id="sarah")
+
+
+async def test_a_server_starts_without_a_memory_that_cannot_be_opened(tmp_path: Path) -> None:
+    memory = AsyncMemory(f"sqlite:///{tmp_path}/missing/memory.db")
+    started = await _lifespan(MemoryASGI(App(memory), memory, lambda request: {}))
+    assert started[0] == "lifespan.startup.complete"

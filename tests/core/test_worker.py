@@ -240,3 +240,25 @@ async def test_a_turn_that_is_dropped_while_it_is_learned_teaches_nothing(url: s
         await memory.flush(20)
         assert await memory.facts.get_all(scope_id="u") == []
         assert await memory.flush(20)
+
+
+async def test_a_few_people_are_learned_at_a_time_however_many_wait() -> None:
+    busy, most, four = 0, 0, asyncio.Event()
+
+    async def extract(given: Extracting) -> Sequence[Candidate]:
+        nonlocal busy, most
+        busy += 1
+        most = max(most, busy)
+        if busy == 4:
+            four.set()
+        await four.wait()
+        for _ in range(100):  # time for a fifth to come in
+            await asyncio.sleep(0)
+        busy -= 1
+        return told(given)
+
+    async with AsyncMemory("memory://", extract=extract, background=False) as memory:
+        await asyncio.gather(*(memory.observe("set name Ana", user_id=f"u{n}") for n in range(40)))
+        assert await memory.flush(20)
+        assert [len(await memory.facts.get_all(scope_id=f"u{n}")) for n in range(40)] == [1] * 40
+    assert most == 4
