@@ -27,9 +27,9 @@ class MemoryASGI:
     """Wraps an ASGI app so that every request runs inside `memory.scope` of the person who sent it.
 
     Put it inside your authentication, and let `who` take the ids from what that proved; a header that anyone can
-    write is no proof. When the server starts, the memory is opened, and what an earlier process left is learned. When it
-    shuts down, what waits is learned (for `flush_seconds` at most; the rest at the next start) and the memory is closed.
-    A memory that cannot be opened holds up neither.
+    write is no proof. When the server starts, the memory is opened and what an earlier process left is learned. When
+    it shuts down, what waits is learned (for `flush_seconds` at most, the rest at the next start) and the memory is
+    closed. A memory that cannot be opened holds up neither.
 
     Args:
         who: Takes the request and gives `{"user_id": …, "session_id": …}`; None, empty and missing ids are nobody.
