@@ -6,9 +6,14 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from ltm_core.model import Candidate
 from ltm_core.policies import Extracting
+
+# A busy machine is no bug.
+settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("house")
 
 # A run in the background inherits that Ctrl-C is ignored, and the processes that tests interrupt would too.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
