@@ -8,7 +8,6 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from .assemble import policies_of, store_of
 from .attributes import attribute
@@ -22,6 +21,7 @@ from .recall.gather import current_at
 from .records import fact_id, fact_of, fact_record, version_of
 from .runtime import Runtime
 from .scope import DEFAULT_TENANT, Identity, MemoryScope, Scope
+from .stores.again import again as attempts
 from .stores.base import AnyOf, Compare, Condition, Order, Put, Store, Where
 
 if TYPE_CHECKING:
@@ -239,7 +239,7 @@ class PersistentFacts:
         namespace: str | None = None,
     ) -> Fact:
         """Read, change and write; from the start again when somebody else wrote in between."""
-        async for attempt in _attempts(30 if again else 1):
+        async for attempt in attempts(30 if again else 1):
             with attempt:
                 old = await self._stored(owner, key, namespace)
                 if old is None:
@@ -277,7 +277,7 @@ class PersistentFacts:
 
     async def _learn(self, candidates: Sequence[Candidate], owner: Scope) -> list[FactUpdate]:
         into = Destination(owner, await self._runtime.turns.subject(owner), self.namespace)
-        async for attempt in _attempts(30):
+        async for attempt in attempts(30):
             with attempt:
                 now = self._runtime.now()
                 updates = await self._learning.updates(candidates, into, now)
@@ -300,15 +300,6 @@ async def forget(facts: PersistentFacts, what: str | Mapping[str, Any], who: Ide
 
 def _runtime(storage: Any, tenant: str | None) -> Runtime:
     return Runtime(store_of(storage), policies_of(), tenant=tenant or DEFAULT_TENANT, background=False)
-
-
-def _attempts(most: int) -> AsyncRetrying:
-    return AsyncRetrying(
-        retry=retry_if_exception_type(ConflictError),
-        stop=stop_after_attempt(most),
-        wait=wait_random_exponential(multiplier=0.002, max=0.25),
-        reraise=True,
-    )
 
 
 def _missing(key: str) -> NotFound:

@@ -9,12 +9,11 @@ from datetime import datetime
 from typing import Any
 from weakref import WeakValueDictionary
 
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
-
-from ..errors import ConflictError, ScopeError
+from ..errors import ScopeError
 from ..model import Message
 from ..records import message_of, message_record
 from ..scope import Identity, MemoryScope, Scope, digest
+from ..stores.again import again
 from ..stores.base import Compare, Put, Record, Store, Where, Write
 
 WAITING, DONE, DEAD = "waiting", "done", "dead"
@@ -66,7 +65,7 @@ class Turns:
         """Store what is new of `sent`, durable on return. Raises `ScopeError` if the session is somebody else's."""
         lock = self._locks.setdefault(sent.thread.token, asyncio.Lock())
         async with lock:
-            async for attempt in _again():
+            async for attempt in again():
                 with attempt:
                     return await self._write(sent)
         raise AssertionError("unreachable")
@@ -123,8 +122,8 @@ class Turns:
         aligned = self._align(spoken, stored)
         replaced = [record for record, message in zip(tail, stored, strict=True) if message is aligned.replaces]
         known = len(spoken) - len(aligned.new)
-        again = tail[len(tail) - known :] if known else []
-        return aligned.new, replaced, [r for r in again if not r.fields.get("taught") and r not in replaced]
+        stored_already = tail[len(tail) - known :] if known else []
+        return aligned.new, replaced, [r for r in stored_already if not r.fields.get("taught") and r not in replaced]
 
     async def _tail(self, sent: Sent, head: Record, size: int) -> list[Record]:
         """What was stored last; for a turn with an id, what was stored of that turn."""
@@ -164,15 +163,6 @@ def head_id(thread: Scope) -> str:
 def job_id(thread: Scope, number: int) -> str:
     """The id of the job for the turn that begins with message `number`."""
     return digest("job", thread.token, str(number))
-
-
-def _again() -> AsyncRetrying:
-    return AsyncRetrying(
-        retry=retry_if_exception_type(ConflictError),
-        stop=stop_after_attempt(30),
-        wait=wait_random_exponential(multiplier=0.002, max=0.25),
-        reraise=True,
-    )
 
 
 def _new_head(sent: Sent) -> Record:

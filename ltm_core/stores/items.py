@@ -11,11 +11,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
 
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
-
-from ..errors import ConflictError
 from ..model import valid_json
 from ..scope import Scope, digest
+from .again import again
 from .base import AnyOf, Compare, Condition, Delete, Not, Put, Record, Store, Where
 
 R = TypeVar("R")
@@ -119,7 +117,7 @@ class Items:
         return await self._runtime.store.purge(where)
 
     async def _write(self, last: Mapping[str, ItemWrite]) -> None:
-        async for attempt in _again():
+        async for attempt in again():
             with attempt:
                 stored = {record.id: record for record in await self._scan(self._all(tuple(last)))}
                 await self._runtime.store.apply([self._change(one, stored.get(place)) for place, one in last.items()])
@@ -144,7 +142,7 @@ class Items:
         return Put(Record("item", place, owner, subject, version + 1, fields), expect=version)
 
     async def _touch(self, ids: tuple[str, ...]) -> None:
-        async for attempt in _again():
+        async for attempt in again():
             with attempt:
                 now = self._runtime.now()
                 expiring = Compare("expires_at", "gt", now)
@@ -183,12 +181,3 @@ def _touched(record: Record, now: datetime) -> Put:
     fields = {**record.fields, "expires_at": _expiry(now, record.fields["minutes"])}
     touched = Record("item", record.id, record.scope, record.subject, record.version + 1, fields)
     return Put(touched, expect=record.version)
-
-
-def _again() -> AsyncRetrying:
-    return AsyncRetrying(
-        retry=retry_if_exception_type(ConflictError),
-        stop=stop_after_attempt(30),
-        wait=wait_random_exponential(multiplier=0.002, max=0.25),
-        reraise=True,
-    )
