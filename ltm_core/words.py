@@ -1,7 +1,4 @@
-"""Words as the memory knows them: split, folded, stemmed. The same on every database, since no database does it.
-
-`VERSION` is stored with what was analysed; it changes when the same text would give other terms.
-"""
+"""Words as the memory knows them: split, folded, stemmed. The same on every database, since no database does it."""
 
 from __future__ import annotations
 
@@ -13,8 +10,6 @@ from importlib.resources import files
 from typing import Any
 
 import snowballstemmer
-
-VERSION = 1
 
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 # Scripts without spaces between words are cut into overlapping pairs of characters.

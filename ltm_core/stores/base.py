@@ -18,7 +18,7 @@ from typing import Any, Literal, Self
 
 from ..errors import InvalidInput, ScopeError
 from ..scope import Scope
-from .kinds import FIXED, KINDS, Kind
+from .kinds import FIXED, KINDS
 
 Operator = Literal["eq", "ne", "in", "gt", "gte", "lt", "lte", "contains", "under", "exists"]
 
@@ -269,11 +269,6 @@ class Store(ABC):
 def place(record: Record, order: Order) -> tuple[Any, ...]:
     """Where `record` stands in `order`: the `after` of the next page."""
     return (*(record.get(name) for name, _ in order), record.id)
-
-
-def kind_of(record: Record) -> Kind:
-    """The declaration of the record's kind."""
-    return KINDS[record.kind]
 
 
 _WALL = frozenset({"owner", "subject", "subject_name", "tenant", "scope", "scope_id"})
