@@ -48,7 +48,7 @@ $(VENV)/.demo: $(NEEDS)
 
 $(VENV)/.test: $(NEEDS)
 	@echo "Installing ltm-core and its tools into $(VENV) …"
-	@$(INSTALL) --group dev -e '.[cli,langchain,langchain-classic,llamaindex]'
+	@$(INSTALL) --group dev -e '.[cli,langchain,langchain-classic,llamaindex,mysql,postgres,psycopg,redis,vectors]'
 	@touch $(VENV)/.demo $@
 
 $(BIN)/python:

@@ -64,7 +64,7 @@ def one_line(text: str) -> str:
     """
     # Cut first, with room for what is dropped: cleaning a whole pasted book would take long.
     seen = "".join(char for char in text[: 8 * MAX_CHARS] if char.isprintable() or not _is_invisible(char))
-    plain = " ".join(seen.split()).translate(_HARMLESS)
+    plain = " ".join(seen.translate(_HARMLESS).split())
     return plain if len(plain) <= MAX_CHARS else f"{plain[: MAX_CHARS - 1].rstrip()}…"
 
 

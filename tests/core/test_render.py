@@ -5,7 +5,7 @@ import unicodedata
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ltm_core import fence
@@ -65,6 +65,7 @@ def test_no_text_opens_closes_or_leaves_its_fence(given: Rendering) -> None:
         assert all(line.startswith("- ") for line in lines[2:-1])
 
 
+@example("\U000e0100\r0")
 @given(HOSTILE)
 def test_a_line_is_visible_bounded_and_holds_no_markup(text: str) -> None:
     line = one_line(text)
