@@ -6,7 +6,7 @@ fields that a newer version wrote are ignored, fields that an older one did not 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -18,6 +18,7 @@ from .model import Fact, Message
 from .scope import MemoryScope, Scope, digest
 from .stores.base import Record
 from .stores.kinds import FIXED, KINDS, Type
+from .vectors import pack
 from .words import terms
 
 AnyModel = TypeVar("AnyModel", bound=BaseModel)
@@ -101,6 +102,18 @@ def version_record(fact: Fact, subject: Scope, superseded_at: datetime) -> Recor
 def version_of(record: Record) -> Fact:
     """The fact as it was, read back from an entry of its history."""
     return Fact.model_validate({"value": None, **_known(record.fields["fact"], Fact)})
+
+
+def vector_record(
+    target: Record, space: str, vector: Sequence[float], *, number: int = 0, at: datetime | None = None
+) -> Record:
+    """A vector of `target`, made in `space` (by that embedding model); `number` tells several of one record apart.
+
+    It lies beside its target, with the same owner and subject. Only vectors of one space are compared.
+    """
+    made = digest("vector", target.kind, target.id, space, str(number))
+    fields = {"target": target.id, "space": space, "number": number, "embedding": pack(vector), "created_at": at}
+    return Record("vector", made, target.scope, target.subject, fields=fields)
 
 
 def message_record(message: Message, scope: Scope, subject: Scope, number: int) -> Record:

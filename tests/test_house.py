@@ -19,7 +19,20 @@ ROOT = Path(__file__).parents[1]
 # here, and a sentence in ARCHITECTURE.md.
 FLOORS = (
     ("errors", "scope"),
-    ("model", "words", "values", "attributes", "llm", "home", "ambient", "fence", "reading", "stores", "stores.*"),
+    (
+        "model",
+        "words",
+        "values",
+        "attributes",
+        "llm",
+        "home",
+        "ambient",
+        "fence",
+        "reading",
+        "vectors",
+        "stores",
+        "stores.*",
+    ),
     ("records", "policies", "events", "filters", "redaction", "reading_facts", "litellm_model", "testing", "testing.*"),
     ("learn", "learn.*", "recall", "recall.*", "maintain", "maintain.*"),
     ("assemble", "learning", "recalling"),

@@ -18,6 +18,7 @@ from typing import Any, Literal, Self
 
 from ..errors import InvalidInput, ScopeError
 from ..scope import Scope
+from ..vectors import cosine, unpack
 from .kinds import FIXED, KINDS
 
 Operator = Literal["eq", "ne", "in", "gt", "gte", "lt", "lte", "contains", "under", "exists"]
@@ -69,7 +70,8 @@ class Compare:
     """A test of one field, or of one path into a JSON field.
 
     A missing value equals None and nothing else; it is unequal to every value and never greater or less. Values of
-    different types (a number and a text, a bool and a number) are unequal and not ordered. `contains` asks for an
+    different types (a number and a text, a bool and a number) are unequal and not ordered, inside lists and dicts too.
+    `contains` asks for an
     element of a JSON list, `under` for a `/`-separated prefix by whole segments, `exists` (value True or False) for
     any value but None, `in` for one of a list of values.
     """
@@ -196,6 +198,14 @@ class Due:
     at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Near:
+    """A record found by a vector, and the cosine between that and the nearest of its own."""
+
+    record: Record
+    cosine: float
+
+
 class Store(ABC):
     """A database, seen by the core. Subclasses write seven verbs and inherit the rest, correct and slow.
 
@@ -261,6 +271,22 @@ class Store(ABC):
         found.sort(key=lambda record: -len(wanted.intersection(record.terms)))
         return found[:limit]
 
+    async def search_vector(self, where: Where, space: str, vector: bytes, limit: int) -> list[Near]:
+        """At most `limit` records that `where` admits and that have a vector in `space`, the nearest first.
+
+        `vector` is packed (`ltm_core.stores.vectors`). Of several vectors of a record the nearest counts; those of
+        another length are passed over.
+        """
+        wanted, nearest = unpack(vector), dict[str, float]()
+        stored = Where("vector", where.scopes, where.subject, Compare("space", "eq", space))
+        for record in await self.scan(stored):
+            numbers = unpack(record.fields["embedding"])
+            if len(numbers) == len(wanted):
+                target = record.fields["target"]
+                nearest[target] = max(cosine(numbers, wanted), nearest.get(target, -2.0))
+        found = [Near(record, nearest[record.id]) for record in await self.scan(where) if record.id in nearest]
+        return sorted(found, key=lambda near: (-near.cosine, near.record.id))[:limit]
+
     async def count(self, where: Where) -> int:
         """How many records `where` admits."""
         return len(await self.scan(where))
@@ -298,11 +324,19 @@ def _plain(value: Any) -> Any:
 def _type(value: Any) -> type:
     if isinstance(value, bool):
         return bool
-    return float if isinstance(value, int | float) else type(value)
+    if isinstance(value, int | float):
+        return float
+    return list if isinstance(value, tuple) else type(value)
 
 
 def _equal(left: Any, right: Any) -> bool:
-    return _type(left) is _type(right) and bool(left == right)
+    if _type(left) is not _type(right):
+        return False
+    if isinstance(left, list | tuple):
+        return len(left) == len(right) and all(map(_equal, left, right))
+    if isinstance(left, Mapping):
+        return left.keys() == right.keys() and all(_equal(left[name], right[name]) for name in left)
+    return bool(left == right)
 
 
 def _ordered(compare: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:

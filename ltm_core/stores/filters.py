@@ -36,6 +36,7 @@ _CLASSES = {
     Type.REAL: "number",
     Type.BOOLEAN: "bool",
     Type.TIME: "time",
+    Type.VECTOR: "vector",
 }
 _JSON_TYPES = {"text": ("text",), "number": ("integer", "real")}
 
@@ -225,7 +226,7 @@ class _Json(_Field):
 
     def _equals_list(self, wanted: list[Any]) -> Test:
         size = func.json_array_length(self.document, self.path)
-        elements = [self._at(f"[{place}]")._equals_loosely(value) for place, value in enumerate(wanted)]
+        elements = [self._at(f"[{place}]").equals(value) for place, value in enumerate(wanted)]
         return and_(self._type == "array", size == len(wanted), *elements)
 
     def _equals_dict(self, wanted: dict[str, Any]) -> Test:
@@ -233,14 +234,8 @@ class _Json(_Field):
         size = select(func.count()).select_from(each).scalar_subquery()
         inner = [(self._at(_step(key)), value) for key, value in wanted.items()]
         present = [func.json_type(place.document, place.path).is_not(None) for place, _ in inner]
-        values = [place._equals_loosely(value) for place, value in inner]
+        values = [place.equals(value) for place, value in inner]
         return and_(self._type == "object", size == len(wanted), *present, *values)
-
-    def _equals_loosely(self, wanted: Any) -> Test:
-        """As Python compares what is inside lists and dicts: True equals 1 there."""
-        if class_of(wanted) not in ("bool", "number"):
-            return self.equals(wanted)
-        return and_(self._type.in_(("integer", "real", "true", "false")), self.value == _bindable(wanted + 0))
 
     def _at(self, step: str) -> _Json:
         return _Json(self.document, self.path + step)
@@ -275,7 +270,7 @@ def class_of(value: Any) -> str:
         return "bool"
     if isinstance(value, int | float):
         return "number" if value == value else "nan"
-    return {str: "text", datetime: "time", list: "list", dict: "dict"}.get(type(value), "other")
+    return {str: "text", datetime: "time", list: "list", tuple: "list", dict: "dict"}.get(type(value), "other")
 
 
 def _bindable(value: Any) -> Any:

@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 
 class Type(StrEnum):
-    """How a column is stored. TOKEN compares byte by byte on every database; TIME is UTC with microseconds."""
+    """How a column is stored. TOKEN compares byte by byte; TIME is UTC with microseconds; VECTOR is packed."""
 
     TOKEN = "token"
     TEXT = "text"
@@ -22,6 +22,7 @@ class Type(StrEnum):
     BOOLEAN = "boolean"
     TIME = "time"
     JSON = "json"
+    VECTOR = "vector"
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,9 +145,20 @@ ITEM = Kind(
     indexes=(("owner", "namespace"), ("owner", "updated_at"), ("subject",), ("expires_at",)),
     due="expires_at",
 )
+VECTOR = Kind(
+    "vector",
+    {
+        "target": _T.TOKEN,
+        "space": _T.TEXT,
+        "number": _T.INTEGER,
+        "embedding": _T.VECTOR,
+        "created_at": _T.TIME,
+    },
+    indexes=(("owner", "space"), ("owner", "target"), ("subject",)),
+)
 
 KINDS: Mapping[str, Kind] = MappingProxyType(
-    {kind.name: kind for kind in (FACT, VERSION, MESSAGE, SESSION, JOB, LEASE, ITEM)}
+    {kind.name: kind for kind in (FACT, VERSION, MESSAGE, SESSION, JOB, LEASE, ITEM, VECTOR)}
 )
 FIXED: Mapping[str, Type] = MappingProxyType(
     {

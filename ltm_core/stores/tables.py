@@ -22,6 +22,7 @@ from sqlalchemy import (
     Double,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     Row,
     Table,
@@ -61,6 +62,7 @@ SQL_TYPES: Mapping[Type, type[TypeEngine[Any]]] = MappingProxyType(
         Type.BOOLEAN: Boolean,
         Type.TIME: Time,
         Type.JSON: Text,
+        Type.VECTOR: LargeBinary,
     }
 )
 METADATA = MetaData()

@@ -27,9 +27,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ..errors import ConflictError
+from ..records import vector_record
 from ..scope import MAX_ID_BYTES, Scope
 from ..stores.base import Compare, Condition, Delete, Due, Operator, Order, Put, Record, Store, Where, Write, place
 from ..stores.memory import DictStore
+from ..vectors import pack
 from . import strategies as draw
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
@@ -416,6 +418,73 @@ class StoreContract:
     async def test_a_search_of_a_thousand_words_is_possible(self, store: Store) -> None:
         await put(store, fact(ANN, "a", terms=["w7"]), fact(ANN, "b", terms=["none"]))
         assert names(await store.search_text(of(ANN), [f"w{n}" for n in range(1000)], 9)) == ["a"]
+
+    @_many
+    @given(
+        vectors=st.lists(st.lists(draw.vectors, max_size=3), max_size=6),
+        wanted=draw.vectors,
+        limit=st.integers(1, 6),
+    )
+    async def test_vectors_find_the_nearest_first(
+        self, store: Store, vectors: list[list[list[float]]], wanted: list[float], limit: int
+    ) -> None:
+        me, model = _somebody(), DictStore()
+        records = [fact(me, str(n), rank=n % 2) for n in range(len(vectors))]
+        records += [
+            vector_record(record, "s", vector, number=n, at=NOW)
+            for record, some in zip(records, vectors, strict=True)
+            for n, vector in enumerate(some)
+        ]
+        other = fact(_somebody(), "other")
+        await put(model, *records)
+        await put(store, *records, other, vector_record(other, "s", wanted))
+        for where in (of(me), Where("fact", subject=me), of(me, test=Compare("rank", "eq", 1))):
+            best = [near.cosine for near in await model.search_vector(where, "s", pack(wanted), limit)]
+            found = await store.search_vector(where, "s", pack(wanted), limit)
+            assert [near.cosine for near in found] == pytest.approx(best, abs=1e-5)
+            whole = {near.record.id: near for near in await model.search_vector(where, "s", pack(wanted), 99)}
+            assert all(whole[near.record.id].record == near.record for near in found)
+            assert all(near.cosine == pytest.approx(whole[near.record.id].cosine, abs=1e-5) for near in found)
+            assert len({near.record.id for near in found}) == len(found)
+
+    async def test_vectors_of_other_spaces_and_lengths_are_passed_over(self, store: Store) -> None:
+        record = fact(ANN, "a")
+        await put(store, record, vector_record(record, "old", [1, 0]), vector_record(record, "long", [1, 0, 0]))
+        assert await store.search_vector(of(ANN), "new", pack([1, 0]), 9) == []
+        assert await store.search_vector(of(ANN), "long", pack([1, 0]), 9) == []
+        (near,) = await store.search_vector(of(ANN), "old", pack([1, 0]), 9)
+        assert near.record == record
+        assert near.cosine == pytest.approx(1)
+
+    async def test_vectors_follow_every_change(self, store: Store) -> None:
+        async def cosines() -> dict[str, float]:
+            found = await store.search_vector(of(ANN), "s", pack([1, 0]), 9)
+            return {name: round(near.cosine, 3) for near in found for name in names([near.record])}
+
+        a, b = fact(ANN, "a"), fact(ANN, "b")
+        await put(store, a, b, vector_record(a, "s", [1, 0]), vector_record(b, "s", [0, 1]))
+        assert await cosines() == {"a": 1, "b": 0}
+        await put(store, replace(vector_record(a, "s", [-1, 0]), version=2))
+        assert await cosines() == {"a": -1, "b": 0}
+        await store.apply([Delete("vector", vector_record(b, "s", [0, 1]).id, ANN)])
+        assert await cosines() == {"a": -1}
+        c = fact(ANN, "c")
+        await put(store, c, vector_record(c, "s", [3, 4]))
+        assert await cosines() == {"a": -1, "c": 0.6}
+        await store.apply([Delete("fact", a.id, ANN)])
+        assert await cosines() == {"c": 0.6}
+        assert await store.purge(Where("vector", subject=ANN)) == 2
+        assert await cosines() == {}
+
+    async def test_no_vector_reaches_another_ones_records(self, store: Store) -> None:
+        for scope in (Scope.user(name) for name in TRICKY_IDS):
+            record = fact(scope, "f")
+            await put(store, record, vector_record(record, "s", [1, 2]))
+        for scope in (Scope.user(name) for name in TRICKY_IDS):
+            for where in (of(scope), Where("fact", subject=scope)):
+                assert [near.record.scope for near in await store.search_vector(where, "s", pack([1, 2]), 99)] == [
+                    scope
+                ]
 
     # For workers
 

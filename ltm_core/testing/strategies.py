@@ -24,6 +24,7 @@ scalars = st.none() | st.booleans() | numbers | texts
 json_values = st.recursive(
     scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3), max_leaves=5
 )
+vectors = st.lists(st.integers(-3, 3), min_size=3, max_size=3).filter(any).map(lambda numbers: [*map(float, numbers)])
 words = st.sampled_from(["live", "oslo", "alp", "日本", "本語", "or", "near", "c++", "2024", "naïve"])
 
 facts = st.fixed_dictionaries(
