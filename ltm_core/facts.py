@@ -7,16 +7,15 @@ from datetime import datetime
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ValidationError
-
 from .assemble import policies_of, store_of
-from .attributes import attribute
-from .errors import ConflictError, InvalidInput, NotFound
+from .bulk import Batch, Edit, batches
+from .edits import checked_key, deleted, made, missing, successor
+from .errors import ConflictError, NotFound
 from .filters import condition, fact_filters
 from .learn.commit import history, writes_for
 from .learning import Destination
 from .llm import Complete
-from .model import Candidate, Fact, FactUpdate, Messages, Operation, messages_of, split_key, valid_json
+from .model import Candidate, Fact, FactUpdate, Messages, Operation, messages_of, split_key
 from .recall.gather import current_at
 from .records import fact_id, fact_of, fact_record, version_of
 from .runtime import Runtime
@@ -27,10 +26,7 @@ from .stores.base import AnyOf, Compare, Condition, Order, Put, Store, Where
 if TYPE_CHECKING:
     from .memory import AsyncMemory
 
-MAX_KEY = 512
-
 _KEYED: Order = (("key", "asc"),)
-_OWN = frozenset(Fact.model_fields) - {"id", "key", "value", "version", "scope", "scope_id", "tenant", "score", "parts"}
 
 
 class PersistentFacts:
@@ -96,11 +92,25 @@ class PersistentFacts:
         """
         given = {"tags": tags, "metadata": metadata, **fields}
         owner = self._owner(scope, scope_id)
-        return await self._runtime.run(self._add(owner, _key(key), value, given))
+        return await self._runtime.run(self._add(owner, checked_key(key), value, given))
+
+    async def add_many(
+        self, facts: Iterable[Mapping[str, Any]], scope: MemoryScope | None = None, scope_id: str | None = None
+    ) -> int:
+        """Store facts as `add` does, a thousand to a transaction; returns how many are new or changed.
+
+        Each of `facts` names what `add` takes: `key`, `value`, and any other. `facts` may be a generator of any length:
+        a thousand are held at a time. Raises what `add` raises, and `InvalidInput` says at which fact: those of
+        earlier transactions are stored, and the whole may be sent again, since what is stored is left as it is.
+        """
+        count = 0
+        for batch in batches(facts, lambda one: self._edit(one, scope, scope_id)):
+            count += await self._runtime.run(self._store(batch))
+        return count
 
     async def get(self, key: str, scope: MemoryScope | None = None, scope_id: str | None = None) -> Fact | None:
         """The current fact under `key`, or None where there is none (or no longer)."""
-        return await self._runtime.run(self._get(self._owner(scope, scope_id), _key(key)))
+        return await self._runtime.run(self._get(self._owner(scope, scope_id), checked_key(key)))
 
     async def update(
         self,
@@ -117,11 +127,11 @@ class PersistentFacts:
         Raises `NotFound` where there is none, `ConflictError` where `expected_version` is no longer the present one.
         """
         owner = self._owner(scope, scope_id)
-        return await self._runtime.run(self._update(owner, _key(key), value, expected_version, fields))
+        return await self._runtime.run(self._update(owner, checked_key(key), value, expected_version, fields))
 
     async def delete(self, key: str, scope: MemoryScope | None = None, scope_id: str | None = None) -> bool:
         """Delete a fact; False where there is none. Its history stays, and `add` revives it."""
-        return await self._runtime.run(self._delete(self._owner(scope, scope_id), _key(key)))
+        return await self._runtime.run(self._delete(self._owner(scope, scope_id), checked_key(key)))
 
     async def search(
         self, query: str, scope: MemoryScope | None = None, scope_id: str | None = None, limit: int = 10
@@ -171,7 +181,7 @@ class PersistentFacts:
 
     async def history(self, key: str, scope: MemoryScope | None = None, scope_id: str | None = None) -> list[Fact]:
         """Every version of a fact, oldest first, the present one included; empty where there never was one."""
-        return await self._runtime.run(self._history(self._owner(scope, scope_id), _key(key)))
+        return await self._runtime.run(self._history(self._owner(scope, scope_id), checked_key(key)))
 
     async def extract_from_messages(
         self, messages: Messages, scope: MemoryScope | None = None, scope_id: str | None = None
@@ -201,30 +211,47 @@ class PersistentFacts:
     def _into(self, owner: Scope) -> Destination:
         return Destination(owner, owner, self.namespace)
 
+    def _edit(self, given: dict[str, Any], scope: MemoryScope | None, scope_id: str | None) -> Edit:
+        owner = self._owner(given.pop("scope", scope), given.pop("scope_id", scope_id))
+        key, value = checked_key(given.pop("key")), given.pop("value")
+        return Edit(made(owner, self.namespace, key, value, given, self._runtime.now()), given)
+
+    async def _store(self, batch: Batch) -> int:
+        """Write a batch as if all were new; where some are not, look and write again."""
+        subjects = {owner: await self._runtime.turns.subject(owner) for owner in batch.owners}
+        stored: dict[str, Fact] = {}
+        async for attempt in attempts(30):
+            with attempt:
+                if attempt.retry_state.attempt_number > 1:
+                    stored = {record.id: fact_of(record) for record in await self._runtime.store.scan(batch.where)}
+                writes = batch.writes(stored, subjects, self._runtime.now())
+                await self._runtime.store.apply(writes)
+        return sum(isinstance(write, Put) and write.record.kind == "fact" for write in writes)
+
     async def _add(self, owner: Scope, key: str, value: Any, given: dict[str, Any]) -> Fact:
-        fact = _new(owner, self.namespace, key, value, given, self._runtime.now())
+        fact = made(owner, self.namespace, key, value, given, self._runtime.now())
         subject = await self._runtime.turns.subject(owner)
         try:
             await self._runtime.store.apply([Put(fact_record(fact, subject), expect=0)])
         except ConflictError:
-            return await self._change(owner, key, lambda old, now: _successor(old, fact, given, now))
+            return await self._change(owner, key, lambda old, now: successor(old, fact, given, now))
         return fact
 
     async def _update(self, owner: Scope, key: str, value: Any, expected: int | None, given: dict[str, Any]) -> Fact:
-        fact = _new(owner, self.namespace, key, value, given, self._runtime.now())
+        fact = made(owner, self.namespace, key, value, given, self._runtime.now())
 
         def change(old: Fact, now: datetime) -> Fact:
             if not old.is_current(now):
-                raise _missing(key)
+                raise missing(key)
             if expected not in (None, old.version):
                 raise ConflictError(f"{key!r} is at version {old.version}, not {expected}. Read it again and retry.")
-            return _successor(old, fact, given, now)
+            return successor(old, fact, given, now)
 
         return await self._change(owner, key, change, again=expected is None)
 
     async def _delete(self, owner: Scope, key: str, namespace: str | None = None) -> bool:
         try:
-            await self._change(owner, key, lambda old, now: _deleted(old, key, now), namespace=namespace)
+            await self._change(owner, key, lambda old, now: deleted(old, key, now), namespace=namespace)
         except NotFound:
             return False
         return True
@@ -243,7 +270,7 @@ class PersistentFacts:
             with attempt:
                 old = await self._stored(owner, key, namespace)
                 if old is None:
-                    raise _missing(key)
+                    raise missing(key)
                 new = change(old, self._runtime.now())
                 if new is not old:
                     await self._write(old, new)
@@ -300,73 +327,6 @@ async def forget(facts: PersistentFacts, what: str | Mapping[str, Any], who: Ide
 
 def _runtime(storage: Any, tenant: str | None) -> Runtime:
     return Runtime(store_of(storage), policies_of(), tenant=tenant or DEFAULT_TENANT, background=False)
-
-
-def _missing(key: str) -> NotFound:
-    return NotFound(f"There is no fact {key!r} here. Store it with add().")
-
-
-def _key(key: object) -> str:
-    if not isinstance(key, str) or not key.strip():
-        raise InvalidInput(f"A key is a text that is not empty, not {key!r}. Pass a name such as 'timezone'.")
-    if "\0" in key or len(key) > MAX_KEY:
-        raise InvalidInput(f"A key has at most {MAX_KEY} characters and no NUL. Pass a shorter name.")
-    return key
-
-
-def _new(owner: Scope, namespace: str, key: str, value: Any, given: dict[str, Any], now: datetime) -> Fact:
-    about, name, item = split_key(key)
-    row = attribute(name)
-    data = valid_json(value)
-    usual = {
-        "text": row.sentence(data, item, about),
-        "memory_type": row.type,
-        "category": row.category,
-        "importance": row.importance,
-        "schema_type": type(value).__name__ if isinstance(value, BaseModel) else None,
-        "about": about,
-        "attribute": name,
-        "item": item,
-        "valid_from": now,
-        "reason": "written by hand",
-    }
-    fixed = {"id": fact_id(owner, namespace, key), "key": key, "value": data, "namespace": namespace}
-    whose = {"scope": owner.level, "scope_id": owner.id, "tenant": owner.tenant}
-    times = {"created_at": now, "updated_at": now}
-    try:
-        return Fact.model_validate({**usual, **times, **_chosen(given), **fixed, **whose})
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise InvalidInput(f"{'.'.join(map(str, first['loc']))}: {first['msg']}. Correct it and try again.") from error
-
-
-def _chosen(given: dict[str, Any]) -> dict[str, Any]:
-    unknown = given.keys() - _OWN
-    if unknown:
-        raise InvalidInput(f"A fact has no field {min(unknown)!r} to set. Use one of {', '.join(sorted(_OWN))}.")
-    return {name: value for name, value in given.items() if value is not None}
-
-
-def _successor(old: Fact, fresh: Fact, given: dict[str, Any], now: datetime) -> Fact:
-    """The next version of `old`: the fresh value, and of the other fields those that were given."""
-    chosen = _chosen(given)
-    same = fresh.value == old.value and all(getattr(fresh, name) == getattr(old, name) for name in chosen)
-    if same and old.is_current(now):
-        return old
-    taken = {"value", "text", "schema_type", "valid_from", "reason", *chosen}
-    changed = {name: getattr(fresh, name) for name in taken}
-    ends = {"deleted_at": None, "archived_at": None, "valid_to": None, "expires_at": fresh.expires_at}
-    kept = {} if old.is_current(now) else ends
-    return old.model_copy(
-        update={**changed, **kept, "version": old.version + 1, "updated_at": now, "source_type": fresh.source_type}
-    )
-
-
-def _deleted(old: Fact, key: str, now: datetime) -> Fact:
-    if not old.is_current(now):
-        raise _missing(key)
-    gone = {"version": old.version + 1, "deleted_at": now, "updated_at": now, "reason": "deleted by hand"}
-    return old.model_copy(update=gone)
 
 
 def _candidate(fact: Fact) -> Candidate:

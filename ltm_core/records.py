@@ -139,14 +139,16 @@ def message_of(record: Record) -> Message:
 
 def record_fields(model: BaseModel, kind: str) -> dict[str, Any]:
     """The fields of a record of `kind` that `model` fills: typed columns as they are, all others as JSON."""
-    plain = _plain_columns(kind)
-    fields = model.model_dump(mode="json", exclude_none=True, exclude={*FIXED, *plain})
-    return fields | {name: getattr(model, name) for name in plain if name in type(model).model_fields}
+    plain, apart = _plain_fields(type(model), kind)
+    fields = model.model_dump(mode="json", exclude_none=True, exclude=apart)
+    return fields | {name: getattr(model, name) for name in plain}
 
 
 @lru_cache
-def _plain_columns(kind: str) -> tuple[str, ...]:
-    return tuple(name for name, type_ in KINDS[kind].columns.items() if type_ is not Type.JSON)
+def _plain_fields(model: type[BaseModel], kind: str) -> tuple[tuple[str, ...], set[str]]:
+    """The fields of `model` that are typed columns of `kind`, and all that have no place in JSON."""
+    plain = [name for name, type_ in KINDS[kind].columns.items() if type_ is not Type.JSON]
+    return tuple(name for name in plain if name in _names(model)), {*FIXED, *plain}
 
 
 def model_of(record: Record, model: type[AnyModel]) -> AnyModel:

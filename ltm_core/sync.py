@@ -52,6 +52,7 @@ class Facts:
         self._home = home
 
     add = blocking(PersistentFacts.add)
+    add_many = blocking(PersistentFacts.add_many)
     get = blocking(PersistentFacts.get)
     update = blocking(PersistentFacts.update)
     delete = blocking(PersistentFacts.delete)

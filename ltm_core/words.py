@@ -12,6 +12,7 @@ from typing import Any
 import snowballstemmer
 
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
+_APOSTROPHE = re.compile("['’]")
 # Scripts without spaces between words are cut into overlapping pairs of characters.
 _UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\uac00-\ud7af]+")
 
@@ -31,13 +32,14 @@ def _stemmer() -> Any:
 
 def words(text: str) -> list[str]:
     """The words of `text`, folded (case, width, accents), not stemmed, stop words included."""
-    folded = unicodedata.normalize("NFKD", text.casefold())
-    plain = "".join(char for char in folded if not unicodedata.combining(char))
-    plain = unicodedata.normalize("NFC", plain)
-    found: list[str] = []
-    for word in _WORD.findall(plain):
-        found.extend(_cut(re.split(r"['’]", word)[0]))
-    return found
+    if text.isascii():
+        return [word.partition("'")[0] for word in _WORD.findall(text.lower())]
+    return [part for word in _WORD.findall(_folded(text)) for part in _cut(_APOSTROPHE.split(word, maxsplit=1)[0])]
+
+
+def _folded(text: str) -> str:
+    apart = unicodedata.normalize("NFKD", text.casefold())
+    return unicodedata.normalize("NFC", "".join(char for char in apart if not unicodedata.combining(char)))
 
 
 def _cut(word: str) -> Iterable[str]:

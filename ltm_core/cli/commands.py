@@ -18,7 +18,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-facts = typer.Typer(help="Facts by key: list, add, get, trace, delete.", rich_markup_mode=None)
+facts = typer.Typer(help="Facts by key: list, add, import, get, trace, delete.", rich_markup_mode=None)
 
 
 class ListedByDefault(typer.core.TyperGroup):
@@ -208,6 +208,30 @@ def add_fact(
     with place.memory() as memory:
         fact = memory.facts.add(key, value_of(value), **place.owner(scope))
     typer.echo(show.printable(f"{fact.key} = {show.value_of(fact)} (version {fact.version})"))
+
+
+@facts.command("import")
+@located
+def import_facts(
+    place: Place,
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help='One {"key": …, "value": …, "user_id": …} per line; - reads stdin.',
+            show_default=False,
+        ),
+    ],
+    scope: OwnedBy = MemoryScope.USER,
+) -> None:
+    """Store many facts, of any number of people.
+
+    A line may name "user_id", "session_id" or "agent_id", and any field of a fact, such as "tags"; --user stands for
+    lines that name nobody. Run it again whenever you like: what is stored is left as it is.
+    """
+    from .importing import import_facts as run
+
+    run(place, file, scope)
 
 
 @facts.command("get")

@@ -47,22 +47,10 @@ class Record:
     def get(self, path: str | tuple[str, ...]) -> Any:
         """The value under a field name, or under a path into a JSON field; None where there is none."""
         head, *rest = (path,) if isinstance(path, str) else path
-        value: Any = self._fixed(head) if head in FIXED else self.fields.get(head)
+        value: Any = _FIXED[head](self) if head in FIXED else self.fields.get(head)
         for step in rest:
             value = value.get(step) if isinstance(value, Mapping) else None
         return value
-
-    def _fixed(self, name: str) -> Any:
-        return {
-            "id": self.id,
-            "owner": self.scope.token,
-            "subject": self.subject.token,
-            "subject_name": self.subject.name,
-            "tenant": self.scope.tenant,
-            "scope": self.scope.level.value,
-            "scope_id": self.scope.id,
-            "version": self.version,
-        }[name]
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,6 +285,16 @@ def place(record: Record, order: Order) -> tuple[Any, ...]:
     return (*(record.get(name) for name, _ in order), record.id)
 
 
+_FIXED: Mapping[str, Callable[[Record], Any]] = {
+    "id": lambda record: record.id,
+    "owner": lambda record: record.scope.token,
+    "subject": lambda record: record.subject.token,
+    "subject_name": lambda record: record.subject.name,
+    "tenant": lambda record: record.scope.tenant,
+    "scope": lambda record: record.scope.level.value,
+    "scope_id": lambda record: record.scope.id,
+    "version": lambda record: record.version,
+}
 _WALL = frozenset({"owner", "subject", "subject_name", "tenant", "scope", "scope_id"})
 
 

@@ -257,3 +257,53 @@ async def test_any_json_value_under_any_key_comes_back_or_is_refused_in_words(va
         assert fact.value == value
     finally:
         await facts.close()
+
+
+class TestMany:
+    async def test_many_facts_are_stored_like_one_each(self, facts: PersistentFacts) -> None:
+        given = [{"key": f"pet#{n}", "value": n, "tags": ["pets"], "scope_id": "ann"} for n in range(2500)]
+        assert await facts.add_many(iter(given)) == 2500
+        assert [fact.value for fact in await facts.filter(tags=["pets"], scope_id="ann", limit=3)] == [0, 1, 10]
+        one = await facts.add("pet#x", 0, tags=["pets"], scope_id="ann")
+        two = await facts.get("pet#0", scope_id="ann")
+        assert two is not None
+        same = {"id", "key", "item", "created_at", "updated_at", "valid_from", "text"}
+        assert two.model_dump(exclude=same) == one.model_dump(exclude=same)
+
+    async def test_what_is_stored_stays_and_what_changed_gets_a_version(self, facts: PersistentFacts) -> None:
+        given = [{"key": "city", "value": "Oslo"}, {"key": "food", "value": "rice"}]
+        assert await facts.add_many(given, scope_id="ann") == 2
+        assert await facts.add_many(given, scope_id="ann") == 0
+        given[0]["value"] = "Rome"
+        assert await facts.add_many([*given, {"key": "pet", "value": "cat"}], scope_id="ann") == 2
+        assert [fact.value for fact in await facts.history("city", scope_id="ann")] == ["Oslo", "Rome"]
+
+    async def test_a_key_that_comes_again_is_a_next_version(self, facts: PersistentFacts) -> None:
+        cities = ["Oslo", "Rome", "Oslo", "Oslo"]
+        assert await facts.add_many([{"key": "city", "value": city} for city in cities], scope_id="ann") == 3
+        assert [fact.value for fact in await facts.history("city", scope_id="ann")] == ["Oslo", "Rome", "Oslo"]
+
+    async def test_facts_of_many_people_go_to_each(self, facts: PersistentFacts) -> None:
+        people = ["ann", "bob", "cleo"]
+        await facts.add_many({"key": "name", "value": who, "scope_id": who} for who in people)
+        await facts.add_many([{"key": "motto", "value": "hi", "scope": "global", "scope_id": None}])
+        assert [[fact.value for fact in await facts.get_all(scope_id=who)] for who in people] == [[w] for w in people]
+        assert [fact.value for fact in await facts.get_all(MemoryScope.GLOBAL)] == ["hi"]
+
+    @pytest.mark.parametrize(
+        ("bad", "said"),
+        [
+            ({"key": "a"}, "Fact 2 has no 'value'"),
+            ({"value": 1}, "Fact 2 has no 'key'"),
+            ({"key": " ", "value": 1}, "Fact 2: A key is"),
+            ({"key": "a", "value": {1}}, "Fact 2: "),
+            ({"key": "a", "value": 1, "color": "red"}, "Fact 2: .*'color'"),
+            ({"key": "a", "value": 1, "scope_id": ""}, "Fact 2: .*user_id"),
+        ],
+    )
+    async def test_a_bad_one_is_named_and_stores_nothing(
+        self, facts: PersistentFacts, bad: dict[str, Any], said: str
+    ) -> None:
+        with pytest.raises(LTMError, match=said):
+            await facts.add_many([{"key": "good", "value": 1}, bad], scope_id="ann")
+        assert await facts.get_all(scope_id="ann") == []

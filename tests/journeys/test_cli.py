@@ -540,3 +540,39 @@ def test_chat_by_a_model_gives_it_the_memory_and_the_conversation(ltm: Ltm, monk
 )
 def test_a_fact_is_said_to_the_person_it_is_about(stored: str, spoken: str) -> None:
     assert to_you(stored) == spoken
+
+
+def test_facts_of_many_people_come_from_one_file(ltm: Ltm) -> None:
+    given: list[dict[str, Any]] = [
+        {"key": "city", "value": "Oslo", "tags": ["home"]},
+        {"key": "city", "value": "Rome", "user_id": "tom"},
+        {"key": "tone", "value": "brief", "agent_id": "bot"},
+    ]
+    file = write("facts.jsonl", lines(*given) + "\n\n")
+    assert ltm("facts", "import", file).out.startswith("3 facts read, 3 new or changed; ")
+    assert ltm("facts", "import", "-", stdin=lines(*given)).out.startswith("3 facts read, 0 new or changed; ")
+    assert ltm("facts", "get", "city").out == "Oslo\n"
+    assert ltm("facts", "get", "city", "--user", "tom").out == "Rome\n"
+    assert ltm("facts", "get", "tone", "--scope", "agent", "--agent", "bot").out == "brief\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"key": "a", "value": 1}\n{"key": "b"', "facts.jsonl, line 2: this is not JSON"),
+        ("[1]", "facts.jsonl, line 1: this is no fact"),
+        ('{"key": "a"}', "Fact 1 has no 'value'. Give each a key and a value."),
+        ('{"key": "a", "value": NaN}', "NaN is not JSON"),
+        ('{"key": "a", "value": 1, "user_id": ""}', "Fact 1: "),
+    ],
+)
+def test_a_bad_line_is_named(ltm: Ltm, text: str, said: str) -> None:
+    outcome = ltm("facts", "import", write("facts.jsonl", text))
+    assert outcome.code == 1
+    assert said in outcome.err
+
+
+def test_facts_that_name_nobody_are_refused_without_a_user(ltm: Ltm, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LTM_USER")
+    outcome = ltm("facts", "import", write("facts.jsonl", lines({"key": "city", "value": "Oslo"})))
+    assert (outcome.code, "Fact 1: " in outcome.err, "user_id" in outcome.err) == (1, True, True)

@@ -1,0 +1,92 @@
+"""Facts as people edit them: made, changed and deleted by hand. Nothing is stored here."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from .attributes import attribute
+from .errors import InvalidInput, NotFound
+from .model import Fact, split_key, valid_json
+from .records import fact_id
+from .scope import Scope
+
+MAX_KEY = 512
+
+_OWN = frozenset(Fact.model_fields) - {"id", "key", "value", "version", "scope", "scope_id", "tenant", "score", "parts"}
+
+
+def missing(key: str) -> NotFound:
+    """What to raise where there is no fact under `key`."""
+    return NotFound(f"There is no fact {key!r} here. Store it with add().")
+
+
+def checked_key(key: object) -> str:
+    """`key` as it is. Raises `InvalidInput` where it can name no fact."""
+    if not isinstance(key, str) or not key.strip():
+        raise InvalidInput(f"A key is a text that is not empty, not {key!r}. Pass a name such as 'timezone'.")
+    if "\0" in key or len(key) > MAX_KEY:
+        raise InvalidInput(f"A key has at most {MAX_KEY} characters and no NUL. Pass a shorter name.")
+    return key
+
+
+def made(owner: Scope, namespace: str, key: str, value: Any, given: dict[str, Any], now: datetime) -> Fact:
+    """A fact as it is before it is ever stored. Raises `InvalidInput` for what cannot be stored."""
+    about, name, item = split_key(key)
+    row = attribute(name)
+    data = valid_json(value)
+    usual = {
+        "text": row.sentence(data, item, about),
+        "memory_type": row.type,
+        "category": row.category,
+        "importance": row.importance,
+        "schema_type": type(value).__name__ if isinstance(value, BaseModel) else None,
+        "about": about,
+        "attribute": name,
+        "item": item,
+        "valid_from": now,
+        "reason": "written by hand",
+    }
+    fixed = {"id": fact_id(owner, namespace, key), "key": key, "value": data, "namespace": namespace}
+    whose = {"scope": owner.level, "scope_id": owner.id, "tenant": owner.tenant}
+    times = {"created_at": now, "updated_at": now}
+    try:
+        return Fact.model_validate({**usual, **times, **_chosen(given), **fixed, **whose})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InvalidInput(f"{'.'.join(map(str, first['loc']))}: {first['msg']}. Correct it and try again.") from error
+
+
+def _chosen(given: dict[str, Any]) -> dict[str, Any]:
+    unknown = given.keys() - _OWN
+    if unknown:
+        raise InvalidInput(f"A fact has no field {min(unknown)!r} to set. Use one of {', '.join(sorted(_OWN))}.")
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def successor(old: Fact, fresh: Fact, given: dict[str, Any], now: datetime) -> Fact:
+    """The next version of `old`: the fresh value, and of the other fields those that were given.
+
+    `old` itself where nothing would change.
+    """
+    chosen = _chosen(given)
+    same = fresh.value == old.value and all(getattr(fresh, name) == getattr(old, name) for name in chosen)
+    if same and old.is_current(now):
+        return old
+    taken = {"value", "text", "schema_type", "valid_from", "reason", *chosen}
+    changed = {name: getattr(fresh, name) for name in taken}
+    ends = {"deleted_at": None, "archived_at": None, "valid_to": None, "expires_at": fresh.expires_at}
+    kept = {} if old.is_current(now) else ends
+    return old.model_copy(
+        update={**changed, **kept, "version": old.version + 1, "updated_at": now, "source_type": fresh.source_type}
+    )
+
+
+def deleted(old: Fact, key: str, now: datetime) -> Fact:
+    """The next version of `old`, which says that it is deleted. Raises `NotFound` where it was before."""
+    if not old.is_current(now):
+        raise missing(key)
+    gone = {"version": old.version + 1, "deleted_at": now, "updated_at": now, "reason": "deleted by hand"}
+    return old.model_copy(update=gone)
