@@ -33,11 +33,11 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from ..errors import ConfigurationError, LTMError, StoreError, StoreUnavailable
 from .base import Record, Where
-from .filters import inside
 from .kinds import KINDS
 from .migrations import HEAD, migrate, stored_version
-from .sql import SqlStore, connected
-from .tables import TABLES, dumps, record_of
+from .sql.filters import inside
+from .sql.store import SqlStore, connected
+from .sql.tables import TABLES, dumps, record_of
 
 BUSY_SECONDS = 5.0  # how long SQLite itself waits for a lock, then we ask again
 READERS = 4

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from ltm_core.stores.batch import GroupCommit
+from ltm_core.stores.sql.batch import GroupCommit
 
 
 class Ledger:

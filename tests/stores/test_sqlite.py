@@ -22,8 +22,8 @@ from ltm_core.errors import ConfigurationError, InvalidInput, SchemaError, Store
 from ltm_core.scope import Scope
 from ltm_core.stores import migrations
 from ltm_core.stores.base import Compare, Delete, Record, Where
+from ltm_core.stores.sql.tables import METADATA, TABLES
 from ltm_core.stores.sqlite import SqliteStore
-from ltm_core.stores.tables import METADATA, TABLES
 from ltm_core.testing.store_contract import ANN, BOB, fact, names, of, put
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Connection, inspect, text
 
 from ...errors import SchemaError
-from ..tables import METADATA
+from ..sql.tables import METADATA
 
 HEAD = "0003"
 VERSION_TABLE = "ltm_version"

@@ -3,7 +3,7 @@
 from alembic import context
 
 from ltm_core.stores.migrations import VERSION_TABLE
-from ltm_core.stores.tables import METADATA
+from ltm_core.stores.sql.tables import METADATA
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -1,92 +1,30 @@
-"""What SQL databases share: prebuilt statements, group commit, and the verbs of the seam."""
+"""The verbs of the seam on SQLAlchemy Core."""
 
 from __future__ import annotations
 
 import asyncio
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 from typing import Any, TypeVar
 
-from sqlalchemy import Executable, Select, Table, bindparam, delete, func, select, union, update
-from sqlalchemy.dialects.sqlite import Insert
+from sqlalchemy import Executable, Select, Table, delete, func, select, union
 from sqlalchemy.exc import DBAPIError, TimeoutError  # noqa: A004
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from ..errors import ConflictError, InvalidInput, LTMError, StoreError, StoreUnavailable, UsageError
-from ..scope import Scope
-from .base import Delete, Due, Order, Put, Record, Store, Where, Write
+from ...errors import ConflictError, InvalidInput, LTMError, StoreError, StoreUnavailable, UsageError
+from ...scope import Scope
+from ..base import Delete, Due, Order, Put, Record, Store, Where, Write
+from ..kinds import KINDS
 from .batch import GroupCommit
 from .filters import behind, inside, ordering
-from .kinds import KINDS
-from .tables import TABLES, record_of, row_of, scope_named
+from .statements import STATEMENTS, Step, counted, kind_of
+from .tables import TABLES, record_of, scope_named
 
 Result = TypeVar("Result")
 PAUSE = 0.02  # seconds between two tries for a lock
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One write as a statement and its parameters; it should touch exactly one row."""
-
-    statement: Executable
-    parameters: Mapping[str, Any]
-    write: Write
-
-
-class Statements:
-    """The write statements of one table, built once."""
-
-    def __init__(self, table: Table) -> None:
-        kept = ("seq", "id", "owner")
-        content = [column for column in table.c if column.name not in kept]
-        mine = (table.c.id == bindparam("its_id")) & (table.c.owner == bindparam("its_owner"))
-        at_version = mine & (table.c.version == bindparam("its_version"))
-        insert = Insert(table).values({c.name: bindparam(c.name) for c in table.c if c.name != "seq"})
-        self.insert = _counted(insert.on_conflict_do_nothing(index_elements=["id"]))
-        self.put = _counted(
-            insert.on_conflict_do_update(
-                index_elements=["id"],
-                set_={column.name: insert.excluded[column.name] for column in content},
-                where=table.c.owner == insert.excluded.owner,
-            )
-        )
-        self.update = _counted(update(table).where(at_version).values({c.name: bindparam(c.name) for c in content}))
-        self.delete = _counted(delete(table).where(mine))
-        self.delete_at = _counted(delete(table).where(at_version))
-        self.stored = select(table.c.owner, table.c.version).where(table.c.id == bindparam("its_id"))
-
-    def step(self, write: Write) -> Step:
-        """How `write` is done."""
-        if isinstance(write, Put):
-            return self._put(write)
-        wall = _wall(write.id, write.scope, write.expect)
-        return Step(self.delete if write.expect is None else self.delete_at, wall, write)
-
-    def _put(self, write: Put) -> Step:
-        row = row_of(write.record)
-        if write.expect is None:
-            return Step(self.put, row, write)
-        if write.expect == 0:
-            return Step(self.insert, row, write)
-        wall = _wall(row.pop("id"), write.record.scope, write.expect)
-        del row["owner"]
-        return Step(self.update, row | wall, write)
-
-
-def _counted(statement: Any) -> Any:
-    return statement.execution_options(preserve_rowcount=True)
-
-
-def _wall(record_id: str, scope: Scope, version: int | None) -> dict[str, Any]:
-    wall = {"its_id": record_id, "its_owner": scope.token}
-    return wall if version is None else wall | {"its_version": version}
-
-
-_STATEMENTS = {name: Statements(table) for name, table in TABLES.items()}
 
 
 class SqlStore(Store):
@@ -151,7 +89,7 @@ class SqlStore(Store):
     async def apply(self, writes: Sequence[Write]) -> None:
         """Do all of `writes` or none, durable on return, in one transaction with whatever else is waiting."""
         connected(self._writer)
-        steps = [_STATEMENTS[_kind(write)].step(write) for write in writes]
+        steps = [STATEMENTS[kind_of(write)].step(write) for write in writes]
         if steps:
             await self._group.add(steps)
 
@@ -161,7 +99,7 @@ class SqlStore(Store):
 
     async def _purge(self, where: Where) -> int:
         async with self._transaction() as connection:
-            statement = _counted(delete(TABLES[where.kind]).where(inside(where)))
+            statement = counted(delete(TABLES[where.kind]).where(inside(where)))
             gone = (await connection.execute(statement)).rowcount
             if gone:
                 await self._purged(connection, where.kind)
@@ -174,7 +112,7 @@ class SqlStore(Store):
         """All units in as few statements as can be; if any is refused, one by one instead."""
         try:
             async with self._transaction() as connection:
-                await _together(connection, units)
+                await self._together(connection, units)
         except (_Refused, StoreError, InvalidInput) as error:
             if isinstance(error, StoreUnavailable):
                 raise
@@ -182,6 +120,21 @@ class SqlStore(Store):
             return [None] * len(units)
         async with self._transaction() as connection:
             return [await self._alone(connection, unit) for unit in units]
+
+    async def _together(self, connection: AsyncConnection, units: Sequence[Sequence[Step]]) -> None:
+        steps = [step for unit in units for step in unit]
+        for _, run in groupby(steps, key=lambda step: id(step.statement)):
+            alike = list(run)
+            if await self._touched(connection, alike) != len(alike):
+                raise _Refused
+
+    async def _touched(self, connection: AsyncConnection, alike: Sequence[Step]) -> int:
+        """Do steps of one and the same statement; how many rows they touched.
+
+        A database whose driver does not count the rows of many parameter sets overrides this.
+        """
+        result = await connection.execute(alike[0].statement, [step.parameters for step in alike])
+        return result.rowcount
 
     async def _alone(self, connection: AsyncConnection, unit: Sequence[Step]) -> Exception | None:
         try:
@@ -281,32 +234,19 @@ class _Refused(Exception):
     """Some statement of a group did not touch the rows it should."""
 
 
-async def _together(connection: AsyncConnection, units: Sequence[Sequence[Step]]) -> None:
-    steps = [step for unit in units for step in unit]
-    for _, run in groupby(steps, key=lambda step: id(step.statement)):
-        alike = list(run)
-        result = await connection.execute(alike[0].statement, [step.parameters for step in alike])
-        if result.rowcount != len(alike):
-            raise _Refused
-
-
 async def _one(connection: AsyncConnection, step: Step) -> None:
     result = await connection.execute(step.statement, step.parameters)
     if result.rowcount == 1:
         return
-    write, kind = step.write, _kind(step.write)
+    write, kind = step.write, kind_of(step.write)
     record_id, scope = (write.record.id, write.record.scope) if isinstance(write, Put) else (write.id, write.scope)
-    stored = (await connection.execute(_STATEMENTS[kind].stored, {"its_id": record_id})).first()
+    stored = (await connection.execute(STATEMENTS[kind].stored, {"its_id": record_id})).first()
     if stored is None and isinstance(write, Delete) and not write.expect:
         return
     if stored is not None and stored.owner != scope.token:
         raise ConflictError(f"Record {record_id} belongs to another owner. Use ids made for this scope.")
     version = 0 if stored is None else stored.version
     raise ConflictError(f"A {kind} is at version {version}, not {write.expect}. Read it again and retry the change.")
-
-
-def _kind(write: Write) -> str:
-    return write.record.kind if isinstance(write, Put) else write.kind
 
 
 def connected(engine: AsyncEngine | None) -> AsyncEngine:

@@ -31,11 +31,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeEngine
 
-from ..errors import InvalidInput, ScopeError
-from ..model import in_utc
-from ..scope import MemoryScope, Scope
-from .base import Record
-from .kinds import FIXED, KINDS, Kind, Type
+from ...errors import InvalidInput, ScopeError
+from ...model import in_utc
+from ...scope import MemoryScope, Scope
+from ..base import Record
+from ..kinds import FIXED, KINDS, Kind, Type
 
 
 class Time(TypeDecorator[datetime]):

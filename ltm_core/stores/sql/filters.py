@@ -14,9 +14,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, and_, false, func, literal, not_, null, or_, select, true
 
-from ..errors import InvalidInput
-from .base import All, Compare, Condition, Not, Order, Where
-from .kinds import FIXED, KINDS, Type
+from ...errors import InvalidInput
+from ..base import All, Compare, Condition, Not, Order, Where
+from ..kinds import FIXED, KINDS, Type
 from .tables import TABLES, dumps
 
 Sql = ColumnElement[Any]
