@@ -22,7 +22,12 @@ def pack(vector: Sequence[float]) -> bytes:
     size = math.hypot(*vector)
     if not size or not math.isfinite(size):
         raise InvalidInput("A vector needs a direction: finite numbers, not all of them 0. Check the embedder.")
-    return _little(array("f", [number / size for number in vector])).tobytes()
+    return pack_floats(array("f", [number / size for number in vector]))
+
+
+def pack_floats(numbers: array[float]) -> bytes:
+    """Numbers of a vector that was packed before, packed again; `numbers` is used up."""
+    return _little(numbers).tobytes()
 
 
 def unpack(packed: bytes) -> array[float]:

@@ -7,18 +7,19 @@ import atexit
 import ctypes
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
 from importlib import import_module
 from typing import Any
 from weakref import WeakSet
 
+import aiosqlite
 from sqlalchemy import (
     URL,
-    Connection,
-    Label,
-    Select,
+    ColumnElement,
+    Executable,
     Table,
+    bindparam,
     column,
     event,
     func,
@@ -27,17 +28,21 @@ from sqlalchemy import (
     select,
     table,
 )
+from sqlalchemy.dialects.sqlite import Insert
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from ..errors import ConfigurationError, LTMError, StoreError, StoreUnavailable
-from .base import Record, Where
+from .base import Where
 from .kinds import KINDS
 from .migrations import HEAD, migrate, stored_version
-from .sql.filters import inside
+from .sql.documents import SqliteDocuments
+from .sql.link import Link, Raws, Rows, Values
+from .sql.queries import Queries, Wall, text_parameters
+from .sql.statements import OnConflict, every_table
 from .sql.store import SqlStore, connected
-from .sql.tables import TABLES, dumps, record_of
+from .sql.tables import dumps
 
 BUSY_SECONDS = 5.0  # how long SQLite itself waits for a lock, then we ask again
 READERS = 4
@@ -66,6 +71,75 @@ _TROUBLES: tuple[tuple[tuple[str, ...], type[StoreError], str], ...] = (
 _OPEN: WeakSet[Any] = WeakSet()
 
 
+class _SqliteStatements(OnConflict):
+    into = Insert
+
+
+class _SqliteQueries(Queries):
+    """Words by FTS5, which stands beside the table and has the wall inside the expression that is matched."""
+
+    documents = SqliteDocuments()
+
+    def text_values(self, where: Where, terms: Sequence[str]) -> dict[str, Any]:
+        """The expression."""
+        parts = ["terms : " + _any_of(map(dumps, terms))]
+        if where.scopes:
+            parts.append("owner : " + _any_of(scope.token for scope in where.scopes))
+        if where.subject is not None:
+            parts.append("subject : " + _any_of([where.subject.token]))
+        return {"expression": " AND ".join(parts)}
+
+    def matching(self, rows: Table, wall: Wall, terms: int) -> ColumnElement[bool]:
+        """By row number."""
+        index = table(f"{wall.kind}_words", column("rowid"))
+        found = select(index.c.rowid).where(literal_column(index.name).op("MATCH")(bindparam("expression")))
+        return rows.c.seq.in_(found)
+
+    def shared(self, rows: Table, terms: int) -> ColumnElement[int]:
+        """By the JSON list of terms."""
+        each = func.json_each(rows.c.terms).table_valued("value")
+        counted = select(func.count(each.c.value.distinct())).where(each.c.value.in_(text_parameters(terms)))
+        return counted.scalar_subquery()
+
+
+def _any_of(words: Iterable[str]) -> str:
+    return "(" + " OR ".join('"' + word.replace('"', '""') + '"' for word in words) + ")"
+
+
+class SqliteLink(Link):
+    """Goes to the driver itself: SQLAlchemy changes threads five times for a query, and this once."""
+
+    _raws = Raws()
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        super().__init__(connection)
+        self._driver: aiosqlite.Connection | None = None
+
+    async def find_driver(self) -> None:
+        """Ask for the driver's own connection, which stays the same."""
+        self._driver = (await self.connection.get_raw_connection()).driver_connection
+
+    async def fetch(self, statement: Executable, values: Values) -> Rows:
+        """The rows of a query."""
+        raw = self._raws.of(statement, self.connection.dialect)
+        return raw.rows(await self._its_driver.execute_fetchall(raw.text, raw.arguments(values)))  # type: ignore[arg-type]
+
+    async def run(self, statement: Executable, rows: Sequence[Values]) -> int:
+        """Run a statement for each of `rows`; returns how many rows of the database it touched."""
+        raw = self._raws.of(statement, self.connection.dialect)
+        cursor = await self._its_driver.executemany(raw.text, [raw.arguments(row) for row in rows])
+        return cursor.rowcount
+
+    async def do(self, command: str) -> None:
+        """Run a command without parameters or result."""
+        await self._its_driver.execute(command)
+
+    @property
+    def _its_driver(self) -> aiosqlite.Connection:
+        assert self._driver is not None
+        return self._driver
+
+
 class SqliteStore(SqlStore):
     """Records in one SQLite file, in WAL mode, each write synced to disk before it is acknowledged.
 
@@ -75,6 +149,11 @@ class SqliteStore(SqlStore):
         url: A path, or a URL such as `sqlite:///ltm.db`. Without one, the records live in memory and end with `close`.
         patience: Seconds to wait for a lock that somebody else holds, before `StoreUnavailable`.
     """
+
+    queries = _SqliteQueries()
+    statements = every_table(_SqliteStatements)
+    begin = "BEGIN IMMEDIATE"
+    errors = (DBAPIError, sqlite3.Error)
 
     def __init__(self, url: str | os.PathLike[str] | URL = "sqlite://", *, patience: float = 15.0) -> None:
         super().__init__(patience)
@@ -86,40 +165,31 @@ class SqliteStore(SqlStore):
         """Whether the records end with `close`."""
         return _is_memory(self._url)
 
+    def _start_anew(self) -> None:
+        super()._start_anew()
+        self._held: list[SqliteLink] = []
+        self._opened = 0
+        self._pen: SqliteLink | None = None
+        self._readers: asyncio.LifoQueue[SqliteLink] = asyncio.LifoQueue()
+
     def forget_connections(self) -> None:
         """Drop every connection without closing it, and be as before `open`.
 
         For the child of a `fork`, where closing would disturb the parent. Touches neither file nor event loop.
         """
-        _keep_for_ever(self._connections)
+        _keep_for_ever([*self._connections, *self._held])
         self._connections = WeakSet()
         self._start_anew()
-
-    async def search_text(self, where: Where, terms: Sequence[str], limit: int) -> list[Record]:
-        """At most `limit` records that `where` admits and that share a term, those with most of the terms first."""
-        kind, table, wanted = KINDS[where.kind], TABLES[where.kind], sorted(set(terms))
-        if not kind.words or not wanted:
-            return []
-        shared = _shared(table, wanted)
-        statement = (
-            select(table, shared)
-            .where(table.c.seq.in_(_found(where, wanted)), inside(where))
-            .order_by(shared.desc(), table.c.id)
-            .limit(limit)
-        )
-        # The index folds case and looks for phrases: a hit may share no term exactly.
-        return [record_of(kind, row) for row in await self._rows(statement) if row.shared]
 
     async def _connect(self) -> None:
         self._writer = self._engine(pool_size=1)
         await asyncio.to_thread(self._try, self._writer)
-        event.listen(self._writer.sync_engine, "begin", _begin_immediate)
         # An in-memory database exists in one connection only: there, reads take turns with writes.
-        self._reader = self._writer if self.in_memory else self._reading()
+        self._reader = self._writer if self.in_memory else self._engine(pool_size=READERS + 1)
         if await self._patiently(self._version) != HEAD:
             await asyncio.to_thread(import_module, "alembic.command")  # slow: not on the loop, not under the lock
-            async with self._transaction() as connection:
-                await connection.run_sync(migrate)
+            async with self._transaction() as link:
+                await link.connection.run_sync(migrate)
 
     def _try(self, engine: AsyncEngine) -> None:
         """Open and close the file: where that fails, the asynchronous driver would leave a thread behind."""
@@ -135,9 +205,41 @@ class SqliteStore(SqlStore):
             return await connection.run_sync(stored_version)
 
     async def _disconnect(self) -> None:
+        for held in self._held:
+            await held.connection.close()
+        self._held, self._opened, self._pen, self._readers = [], 0, None, asyncio.LifoQueue()
         if self._reader is not None and not self.in_memory:
             await self._checkpoint(self._reader, patience=0.1)
         await super()._disconnect()
+
+    @asynccontextmanager
+    async def _reading(self) -> AsyncIterator[Link]:
+        if self.in_memory:
+            async with self._writing, self._on_writer() as link:
+                yield link
+            return
+        engine = connected(self._reader)
+        if self._readers.empty() and self._opened < READERS:
+            self._opened += 1
+            self._readers.put_nowait(await self._hold(engine))
+        link = await self._readers.get()
+        try:
+            yield link
+        finally:
+            self._readers.put_nowait(link)
+
+    @asynccontextmanager
+    async def _on_writer(self) -> AsyncIterator[Link]:
+        if self._pen is None:
+            self._pen = await self._hold(connected(self._writer))
+        yield self._pen
+
+    async def _hold(self, engine: AsyncEngine) -> SqliteLink:
+        """A connection that stays checked out, which spares every call the way to the pool and back."""
+        link = SqliteLink(await engine.connect())
+        self._held.append(link)
+        await link.find_driver()
+        return link
 
     async def _checkpoint(self, engine: AsyncEngine, patience: float | None = None) -> None:
         """Move what the write-ahead log holds into the file and empty the log, if nobody is in the way."""
@@ -153,17 +255,20 @@ class SqliteStore(SqlStore):
             await self._checkpoint(connected(self._reader))
         return gone
 
-    async def _purged(self, connection: AsyncConnection, kind: str) -> None:
+    async def _purged(self, link: Link, kind: str) -> None:
         # The text index keeps words of deleted rows in old segments until these are merged.
         if KINDS[kind].words:
-            await connection.exec_driver_sql(f"INSERT INTO {kind}_words ({kind}_words) VALUES ('optimize')")
-
-    def _reading(self) -> AsyncEngine:
-        return self._engine(pool_size=READERS, isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True)
+            await link.do(f"INSERT INTO {kind}_words ({kind}_words) VALUES ('optimize')")
 
     def _engine(self, **options: Any) -> AsyncEngine:
         engine = create_async_engine(
-            self._url, poolclass=AsyncAdaptedQueuePool, max_overflow=0, hide_parameters=True, **options
+            self._url,
+            poolclass=AsyncAdaptedQueuePool,
+            max_overflow=0,
+            hide_parameters=True,
+            isolation_level="AUTOCOMMIT",
+            skip_autocommit_rollback=True,
+            **options,
         )
         event.listen(engine.sync_engine, "connect", self._prepare)
         return engine
@@ -193,27 +298,6 @@ class SqliteStore(SqlStore):
         return StoreError(f"SQLite refused: {error}. If {file} is sound, please report this.")
 
 
-def _found(where: Where, terms: Sequence[str]) -> Select[Any]:
-    """Row numbers by the text index, with the wall inside the expression that is matched."""
-    parts = ["terms : " + _any_of(map(dumps, terms))]
-    if where.scopes:
-        parts.append("owner : " + _any_of(scope.token for scope in where.scopes))
-    if where.subject is not None:
-        parts.append("subject : " + _any_of([where.subject.token]))
-    index = table(f"{where.kind}_words", column("rowid"))
-    return select(index.c.rowid).where(literal_column(index.name).op("MATCH")(" AND ".join(parts)))
-
-
-def _any_of(words: Iterable[str]) -> str:
-    return "(" + " OR ".join('"' + word.replace('"', '""') + '"' for word in words) + ")"
-
-
-def _shared(table: Table, terms: Sequence[str]) -> Label[int]:
-    each = func.json_each(table.c.terms).table_valued("value")
-    counted = select(func.count(each.c.value.distinct())).where(each.c.value.in_(terms))
-    return counted.scalar_subquery().label("shared")
-
-
 def _parsed(url: str | os.PathLike[str] | URL) -> URL:
     if (isinstance(url, str) and "://" not in url) or isinstance(url, os.PathLike):
         return URL.create(_DRIVER, database=os.fspath(url))
@@ -239,10 +323,6 @@ def _absolute(url: URL) -> URL:
 
 def _is_memory(url: URL) -> bool:
     return url.database in (None, "", ":memory:")
-
-
-def _begin_immediate(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def _name(error: BaseException | None) -> str:

@@ -85,11 +85,9 @@ def raw(path: Path) -> Iterator[sqlite3.Connection]:
 
 async def test_every_connection_is_durable_and_leaves_no_trace(store: SqliteStore) -> None:
     pragmas = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "secure_delete": 1, "busy_timeout": 5000}
-    assert store._writer is not None
-    assert store._reader is not None
-    for engine in (store._writer, store._reader):
-        async with engine.connect() as connection:
-            found = {name: (await connection.exec_driver_sql(f"PRAGMA {name}")).scalar() for name in pragmas}
+    for borrowed in (store._on_writer, store._reading):
+        async with borrowed() as link:
+            found = {name: (await link.connection.exec_driver_sql(f"PRAGMA {name}")).scalar() for name in pragmas}
             assert found == pragmas
 
 
@@ -413,9 +411,8 @@ async def _counted_steps(store: SqliteStore, where: Where, terms: list[str]) -> 
         taken += 1
         return 0
 
-    assert store._reader is not None
-    async with store._reader.connect() as connection:
-        driver = (await connection.get_raw_connection()).driver_connection
+    async with store._reading() as link:
+        driver = (await link.connection.get_raw_connection()).driver_connection
         assert driver is not None
         await driver.set_progress_handler(step, 1)
     await store.search_text(where, terms, 99)

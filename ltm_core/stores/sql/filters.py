@@ -1,280 +1,128 @@
-"""`Where` turned into SQL that means the same as `Where.admits`.
+"""Shapes as SQL that means the same as `Where.admits`.
 
-Every expression made here is true or false, never NULL, so that `Not` is safe. JSON is read with `json_type` and
-`json_extract`, as SQLite has them.
+Every expression made here is true or false, never NULL, so that it can be turned around.
 """
 
 from __future__ import annotations
 
+import json
 import operator
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, false, func, literal, not_, null, or_, select, true
+from sqlalchemy import ColumnElement, Table, and_, bindparam, false, not_, or_, true
 
-from ...errors import InvalidInput
-from ..base import All, Compare, Condition, Not, Order, Where
+from ..base import Order
 from ..kinds import FIXED, KINDS, Type
-from .tables import TABLES, dumps
+from .documents import Documents
+from .shapes import Every, Leaf, Opposite, Shape
+from .tables import TABLES
 
 Sql = ColumnElement[Any]
 Test = ColumnElement[bool]
 
-_ORDERED: dict[str, Callable[[Any, Any], Any]] = {
+_ORDERED: Mapping[str, Callable[[Any, Any], Any]] = {
     "gt": operator.gt,
     "gte": operator.ge,
     "lt": operator.lt,
     "lte": operator.le,
 }
-_MAX_INTEGER = 2**63
-_CLASSES = {
-    Type.TOKEN: "text",
-    Type.TEXT: "text",
-    Type.INTEGER: "number",
-    Type.REAL: "number",
-    Type.BOOLEAN: "bool",
-    Type.TIME: "time",
-    Type.VECTOR: "vector",
-}
-_JSON_TYPES = {"text": ("text",), "number": ("integer", "real")}
 
 
-def inside(where: Where) -> Test:
-    """The wall and the test of `where`."""
-    table = TABLES[where.kind]
-    parts = [test_of(where.kind, where.test)]
-    if where.scopes:
-        parts.append(_one_of(table.c.owner, [scope.token for scope in where.scopes]))
-    if where.subject is not None:
-        parts.append(table.c.subject == where.subject.token)
-    if where.ids is not None:
-        parts.append(_one_of(table.c.id, where.ids))
-    return and_(*parts)
+def parameter(number: int) -> str:
+    """The name of a parameter of a shape."""
+    return f"p{number}"
 
 
-def _one_of(column: Sql, values: Sequence[str]) -> Test:
-    return column == values[0] if len(values) == 1 else column.in_(values)  # the first is quicker to prepare
+class Filters:
+    """The shapes of conditions on one kind, as SQL of one database."""
+
+    def __init__(self, kind: str, documents: Documents) -> None:
+        self.table: Table = TABLES[kind]
+        self._types: Mapping[str, Type] = {**FIXED, **KINDS[kind].columns}
+        self._documents = documents
+
+    def test(self, shape: Shape) -> Test:
+        """A shape as SQL."""
+        if isinstance(shape, Leaf):
+            return self._leaf(shape)
+        if isinstance(shape, Opposite):
+            return not_(self.test(shape.part))
+        parts = [self.test(part) for part in shape.parts]
+        return and_(true(), *parts) if isinstance(shape, Every) else or_(false(), *parts)
+
+    def ordering(self, order: Order, *, nulls_sort_first: bool) -> list[Sql]:
+        """`order` and then the id, None first, for a database where NULL does so by itself, or not."""
+        directed = [_directed(self.sortable(name), direction, named=not nulls_sort_first) for name, direction in order]
+        return [*directed, self.table.c.id.asc()]
+
+    def behind(self, order: Order, present: Sequence[bool]) -> Test:
+        """What stands behind a place whose values are the parameters `after0`, …; `present` says which are not None."""
+        same: list[Test] = []
+        either: list[Test] = []
+        for number, ((name, direction), here) in enumerate(zip([*order, ("id", "asc")], present, strict=True)):
+            column = self.sortable(name)
+            value = bindparam(f"after{number}", type_=column.type)
+            either.append(and_(true(), *same, _past(column, direction, value if here else None)))
+            same.append(and_(column.is_not(None), column == value) if here else column.is_(None))
+        return or_(*either)
+
+    def is_document(self, name: str) -> bool:
+        """Whether a field is a place in a document."""
+        return self._types.get(name, Type.JSON) is Type.JSON
+
+    def sortable(self, name: str) -> Sql:
+        """What sorts by a field."""
+        if not self.is_document(name):
+            return self.table.c[name]
+        return self._documents.sortable(*self._place((name,)))
+
+    def _place(self, path: tuple[str, ...]) -> tuple[Sql, tuple[str, ...]]:
+        if path[0] in self._types:
+            return self.table.c[path[0]], path[1:]
+        return self.table.c.body, path
+
+    def _leaf(self, leaf: Leaf) -> Test:
+        if self.is_document(leaf.path[0]):
+            return self._in_document(leaf)
+        column = self.table.c[leaf.path[0]]
+        values = [bindparam(parameter(leaf.first + place), type_=column.type) for place in range(leaf.count)]
+        match leaf.verb:
+            case "missing":
+                return column.is_(None)
+            case "text":
+                return column.is_not(None)
+            case "same":
+                return and_(column.is_not(None), column == values[0])
+            case "in":
+                return and_(column.is_not(None), column.in_(values))
+        return and_(column.is_not(None), _ORDERED[leaf.verb](column, values[0]))
+
+    def _in_document(self, leaf: Leaf) -> Test:
+        document, steps = self._place(leaf.path)
+        constant = leaf.constant is not None
+        wanted = json.loads(leaf.constant) if leaf.constant is not None else bindparam(parameter(leaf.first))
+        assert constant or leaf.count or leaf.verb in ("missing", "text")
+        match leaf.verb:
+            case "missing":
+                return self._documents.missing(document, steps)
+            case "text":
+                return self._documents.is_text(document, steps)
+            case "same":
+                return self._documents.same(document, steps, leaf.sort, wanted)
+            case "has":
+                return self._documents.has(document, steps, leaf.sort, wanted)
+        return self._documents.compares(document, steps, leaf.sort, _ORDERED[leaf.verb], wanted)
 
 
-def test_of(kind: str, condition: Condition) -> Test:
-    """A condition as SQL."""
-    if isinstance(condition, Compare):
-        return _field(kind, condition.path).holds(condition.operator, condition.value)
-    if isinstance(condition, Not):
-        return not_(test_of(kind, condition.condition))
-    inner = [test_of(kind, part) for part in condition.conditions]
-    return and_(true(), *inner) if isinstance(condition, All) else or_(false(), *inner)
-
-
-def ordering(kind: str, order: Order) -> list[Sql]:
-    """`order` and then the id, None first."""
-    sorts = [_field(kind, name).value for name, _ in order]
-    directed = [
-        sort.asc().nulls_first() if direction == "asc" else sort.desc().nulls_last()
-        for sort, (_, direction) in zip(sorts, order, strict=True)
-    ]
-    return [*directed, TABLES[kind].c.id.asc()]
-
-
-def behind(kind: str, order: Order, after: Sequence[Any]) -> Test:
-    """What stands behind the place `after` in `order`."""
-    same: list[Test] = []
-    either: list[Test] = []
-    for (name, direction), value in zip([*order, ("id", "asc")], after, strict=True):
-        here = _field(kind, name).value
-        either.append(and_(*same, _past(here, direction, value)))
-        same.append(here.is_(None) if value is None else and_(here.is_not(None), here == value))
-    return or_(*either)
+def _directed(column: Sql, direction: str, *, named: bool) -> Sql:
+    directed = column.asc() if direction == "asc" else column.desc()
+    if not named:
+        return directed
+    return directed.nulls_first() if direction == "asc" else directed.nulls_last()
 
 
 def _past(here: Sql, direction: str, value: Any) -> Test:
     if direction == "asc":
         return here.is_not(None) if value is None else and_(here.is_not(None), here > value)
     return false() if value is None else or_(here.is_(None), here < value)
-
-
-@dataclass(frozen=True)
-class _Field:
-    """Something that a record has and that SQL can name; subclasses say how it is tested."""
-
-    def holds(self, name: str, wanted: Any) -> Test:
-        match name:
-            case "eq":
-                return self.equals(wanted)
-            case "ne":
-                return not_(self.equals(wanted))
-            case "in":
-                return self.equals_any(wanted)
-            case "exists":
-                return not_(self.equals(None)) if wanted else self.equals(None)
-            case "contains":
-                return self.contains(wanted)
-            case "under":
-                return self.under(wanted)
-        return self.compares(_ORDERED[name], wanted)
-
-    @property
-    def value(self) -> Sql:
-        raise NotImplementedError
-
-    def equals(self, wanted: Any) -> Test:
-        raise NotImplementedError
-
-    def is_a(self, what: str) -> Test:
-        raise NotImplementedError
-
-    def equals_any(self, wanted: Iterable[Any]) -> Test:
-        return or_(false(), *(self.equals(value) for value in wanted))
-
-    def contains(self, wanted: Any) -> Test:
-        return false()
-
-    def compares(self, compare: Callable[[Any, Any], Any], wanted: Any) -> Test:
-        what = class_of(wanted)
-        if what not in ("number", "text", "time"):
-            return false()
-        return and_(self.is_a(what), compare(self.value, _bindable(wanted)))
-
-    def under(self, wanted: Any) -> Test:
-        if not wanted:
-            return self.is_a("text")
-        # '0' is the character behind '/': a range instead of LIKE, since a prefix may hold wildcards.
-        children = and_(self.value >= f"{wanted}/", self.value < f"{wanted}0")
-        return and_(self.is_a("text"), or_(self.equals(wanted), children))
-
-
-@dataclass(frozen=True)
-class _Column(_Field):
-    """A typed column."""
-
-    column: Sql
-    what: str
-
-    @property
-    def value(self) -> Sql:
-        return self.column
-
-    def is_a(self, what: str) -> Test:
-        return self.column.is_not(None) if what == self.what else false()
-
-    def equals(self, wanted: Any) -> Test:
-        if wanted is None:
-            return self.column.is_(None)
-        return and_(self.is_a(class_of(wanted)), self.column == _bindable(wanted)) if self._can_be(wanted) else false()
-
-    def equals_any(self, wanted: Iterable[Any]) -> Test:
-        values = list(wanted)
-        alike = [_bindable(value) for value in values if value is not None and self._can_be(value)]
-        nothing = self.column.is_(None) if any(value is None for value in values) else false()
-        return or_(nothing, and_(self.column.is_not(None), self.column.in_(alike)))
-
-    def compares(self, compare: Callable[[Any, Any], Any], wanted: Any) -> Test:
-        return super().compares(compare, wanted) if self._can_be(wanted) else false()
-
-    def under(self, wanted: Any) -> Test:
-        return super().under(wanted) if self.what == "text" else false()
-
-    def _can_be(self, wanted: Any) -> bool:
-        return class_of(wanted) == self.what
-
-
-@dataclass(frozen=True)
-class _Json(_Field):
-    """A place in a JSON document."""
-
-    document: Sql
-    path: Sql
-
-    @property
-    def value(self) -> Sql:
-        return func.json_extract(self.document, self.path)
-
-    @property
-    def _type(self) -> Sql:
-        return func.coalesce(func.json_type(self.document, self.path), "null")
-
-    def is_a(self, what: str) -> Test:
-        return self._type.in_(_JSON_TYPES.get(what, ()))
-
-    def equals(self, wanted: Any) -> Test:
-        match class_of(wanted):
-            case "null":
-                return self._type == "null"
-            case "bool":
-                return self._type == ("true" if wanted else "false")
-            case "number":
-                return and_(self.is_a("number"), self.value == _bindable(wanted))
-            case "text":
-                return and_(self.is_a("text"), self._spelled(wanted))
-            case "list":
-                return self._equals_list(wanted)
-            case "dict":
-                return self._equals_dict(wanted)
-        return false()
-
-    def _spelled(self, text: str) -> Test:
-        # Two paths give the JSON text of both, where one would give a string cut off at a NUL character.
-        return func.json_extract(self.document, self.path, self.path) == dumps([text, text])
-
-    def contains(self, wanted: Any) -> Test:
-        each = func.json_each(self.document, self.path).table_valued("key")
-        element = _Json(self.document, self.path + "[" + each.c.key + "]")
-        found = select(literal(1)).select_from(each).where(element.equals(wanted)).exists()
-        return and_(self._type == "array", found)
-
-    def _equals_list(self, wanted: list[Any]) -> Test:
-        size = func.json_array_length(self.document, self.path)
-        elements = [self._at(f"[{place}]").equals(value) for place, value in enumerate(wanted)]
-        return and_(self._type == "array", size == len(wanted), *elements)
-
-    def _equals_dict(self, wanted: dict[str, Any]) -> Test:
-        each = func.json_each(self.document, self.path).table_valued("key")
-        size = select(func.count()).select_from(each).scalar_subquery()
-        inner = [(self._at(_step(key)), value) for key, value in wanted.items()]
-        present = [func.json_type(place.document, place.path).is_not(None) for place, _ in inner]
-        values = [place.equals(value) for place, value in inner]
-        return and_(self._type == "object", size == len(wanted), *present, *values)
-
-    def _at(self, step: str) -> _Json:
-        return _Json(self.document, self.path + step)
-
-
-def _field(kind: str, path: str | tuple[str, ...]) -> _Field:
-    head, *rest = (path,) if isinstance(path, str) else path
-    table, typed = TABLES[kind], {**FIXED, **KINDS[kind].columns}.get(head)
-    if typed is None:
-        return _json(table.c.body, [head, *rest])
-    if typed is Type.JSON:
-        return _json(table.c[head], rest)
-    return _json(null(), []) if rest else _Column(table.c[head], _CLASSES[typed])
-
-
-def _json(document: Sql, steps: Sequence[str]) -> _Json:
-    return _Json(document, literal("$" + "".join(map(_step, steps))))
-
-
-def _step(key: str) -> str:
-    # SQLite before 3.45 has no way to write a quotation mark inside a path.
-    if '"' in key:
-        raise InvalidInput("A filter cannot look under a name with a quotation mark. Rename that field.")
-    return f'."{dumps(key)[1:-1]}"'
-
-
-def class_of(value: Any) -> str:
-    """What kind of value it is: values of different classes are unequal and not ordered."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "bool"
-    if isinstance(value, int | float):
-        return "number" if value == value else "nan"
-    return {str: "text", datetime: "time", list: "list", tuple: "list", dict: "dict"}.get(type(value), "other")
-
-
-def _bindable(value: Any) -> Any:
-    """`value`, or the nearest float where no SQL integer is as large."""
-    if isinstance(value, int) and abs(value) >= _MAX_INTEGER:
-        return float(value)
-    return value

@@ -1,17 +1,17 @@
-"""The write statements of each table, built once, and each write as one of them with its parameters."""
+"""The statements that write, built once for each table."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Executable, Table, bindparam, delete, select, update
-from sqlalchemy.dialects.sqlite import Insert
 
 from ...scope import Scope
 from ..base import Put, Write
-from .tables import TABLES, row_of
+from .tables import LAYOUTS, TABLES
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,27 +23,29 @@ class Step:
     write: Write
 
 
-class Statements:
-    """The write statements of one table, built once."""
+class Statements(ABC):
+    """How one table is written in one database."""
 
     def __init__(self, table: Table) -> None:
-        kept = ("seq", "id", "owner")
-        content = [column for column in table.c if column.name not in kept]
+        self.layout = LAYOUTS[table.name]
+        self.content = [table.c[name] for name in self.layout.names if name not in ("id", "owner")]
         mine = (table.c.id == bindparam("its_id")) & (table.c.owner == bindparam("its_owner"))
         at_version = mine & (table.c.version == bindparam("its_version"))
-        insert = Insert(table).values({c.name: bindparam(c.name) for c in table.c if c.name != "seq"})
-        self.insert = counted(insert.on_conflict_do_nothing(index_elements=["id"]))
-        self.put = counted(
-            insert.on_conflict_do_update(
-                index_elements=["id"],
-                set_={column.name: insert.excluded[column.name] for column in content},
-                where=table.c.owner == insert.excluded.owner,
-            )
-        )
-        self.update = counted(update(table).where(at_version).values({c.name: bindparam(c.name) for c in content}))
+        self.insert = counted(self.inserting(table))
+        self.put = counted(self.putting(table))
+        changed = {column.name: bindparam(column.name, type_=column.type) for column in self.content}
+        self.update = counted(update(table).where(at_version).values(changed))
         self.delete = counted(delete(table).where(mine))
         self.delete_at = counted(delete(table).where(at_version))
         self.stored = select(table.c.owner, table.c.version).where(table.c.id == bindparam("its_id"))
+
+    @abstractmethod
+    def inserting(self, table: Table) -> Executable:
+        """Writes a row where there is none of that id, or nothing."""
+
+    @abstractmethod
+    def putting(self, table: Table) -> Executable:
+        """Writes a row, or writes over that of the same id and owner, or nothing."""
 
     def step(self, write: Write) -> Step:
         """How `write` is done."""
@@ -53,7 +55,7 @@ class Statements:
         return Step(self.delete if write.expect is None else self.delete_at, wall, write)
 
     def _put(self, write: Put) -> Step:
-        row = row_of(write.record)
+        row = self.layout.row(write.record)
         if write.expect is None:
             return Step(self.put, row, write)
         if write.expect == 0:
@@ -61,6 +63,38 @@ class Statements:
         wall = _wall(row.pop("id"), write.record.scope, write.expect)
         del row["owner"]
         return Step(self.update, row | wall, write)
+
+
+class OnConflict(Statements):
+    """With `INSERT … ON CONFLICT`, as SQLite and PostgreSQL have it; subclasses name whose `insert`."""
+
+    @staticmethod
+    @abstractmethod
+    def into(table: Table) -> Any:
+        """An insert of that database."""
+
+    def inserting(self, table: Table) -> Executable:
+        """Do nothing where the id is taken."""
+        return self._all(table).on_conflict_do_nothing(index_elements=["id"])  # type: ignore[no-any-return]
+
+    def putting(self, table: Table) -> Executable:
+        """Update where the id is taken by the same owner."""
+        insert = self._all(table)
+        return insert.on_conflict_do_update(  # type: ignore[no-any-return]
+            index_elements=["id"],
+            set_={column.name: insert.excluded[column.name] for column in self.content},
+            where=table.c.owner == insert.excluded.owner,
+        )
+
+    def _all(self, table: Table) -> Any:
+        return self.into(table).values(
+            {name: bindparam(name, type_=table.c[name].type) for name in LAYOUTS[table.name].names}
+        )
+
+
+def every_table(statements: type[Statements]) -> Mapping[str, Statements]:
+    """The statements of all tables, by kind."""
+    return {name: statements(table) for name, table in TABLES.items()}
 
 
 def counted(statement: Any) -> Any:
@@ -71,9 +105,6 @@ def counted(statement: Any) -> Any:
 def _wall(record_id: str, scope: Scope, version: int | None) -> dict[str, Any]:
     wall = {"its_id": record_id, "its_owner": scope.token}
     return wall if version is None else wall | {"its_version": version}
-
-
-STATEMENTS = {name: Statements(table) for name, table in TABLES.items()}
 
 
 def kind_of(write: Write) -> str:

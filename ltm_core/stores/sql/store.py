@@ -4,35 +4,41 @@ from __future__ import annotations
 
 import asyncio
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
 from itertools import groupby
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
-from sqlalchemy import Executable, Select, Table, delete, func, select, union
 from sqlalchemy.exc import DBAPIError, TimeoutError  # noqa: A004
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from ...errors import ConflictError, InvalidInput, LTMError, StoreError, StoreUnavailable, UsageError
 from ...scope import Scope
-from ..base import Delete, Due, Order, Put, Record, Store, Where, Write
+from ..base import Delete, Due, Near, Order, Put, Record, Store, Where, Write
 from ..kinds import KINDS
 from .batch import GroupCommit
-from .filters import behind, inside, ordering
-from .statements import STATEMENTS, Step, counted, kind_of
-from .tables import TABLES, record_of, scope_named
+from .link import Link, Rows
+from .nearest import Matrices
+from .queries import Queries, Query, has_words
+from .statements import Statements, Step, kind_of
+from .tables import LAYOUTS, scope_named
 
 Result = TypeVar("Result")
 PAUSE = 0.02  # seconds between two tries for a lock
 
 
 class SqlStore(Store):
-    """A store on SQLAlchemy Core. Subclasses open the engines and translate errors.
+    """A store on SQLAlchemy Core. Subclasses open the engines, begin transactions and translate errors.
 
-    `_writer` is an engine of one connection whose transactions hold the write lock from their start; `_reader` has
-    connections that commit by themselves. `patience` is how many seconds to wait for somebody else's lock.
+    Both engines commit by themselves; transactions are commands. `_writer` has one connection, `_reader` some.
+    `patience` is how many seconds to wait for somebody else's lock.
     """
+
+    queries: ClassVar[Queries]
+    statements: ClassVar[Mapping[str, Statements]]
+    begin: ClassVar[str] = "BEGIN"
+    errors: ClassVar[tuple[type[Exception], ...]] = (DBAPIError,)
 
     def __init__(self, patience: float) -> None:
         self._patience = patience
@@ -45,6 +51,7 @@ class SqlStore(Store):
         self._writing = asyncio.Lock()
         self._under_way: set[asyncio.Task[Any]] = set()
         self._group: GroupCommit[Sequence[Step]] = GroupCommit(self._commit)
+        self._matrices = Matrices()
 
     async def open(self) -> None:
         """Connect, and bring the tables up to date."""
@@ -84,12 +91,26 @@ class SqlStore(Store):
             if engine is not None:
                 await engine.dispose()
 
+    # Connections
+
+    @asynccontextmanager
+    async def _reading(self) -> AsyncIterator[Link]:
+        """A connection to read on."""
+        async with connected(self._reader).connect() as connection:
+            yield Link(connection)
+
+    @asynccontextmanager
+    async def _on_writer(self) -> AsyncIterator[Link]:
+        """The connection to write on."""
+        async with connected(self._writer).connect() as connection:
+            yield Link(connection)
+
     # Writing
 
     async def apply(self, writes: Sequence[Write]) -> None:
         """Do all of `writes` or none, durable on return, in one transaction with whatever else is waiting."""
         connected(self._writer)
-        steps = [STATEMENTS[kind_of(write)].step(write) for write in writes]
+        steps = [self.statements[kind_of(write)].step(write) for write in writes]
         if steps:
             await self._group.add(steps)
 
@@ -98,62 +119,62 @@ class SqlStore(Store):
         return await self._undisturbed(self._purge(where))
 
     async def _purge(self, where: Where) -> int:
-        async with self._transaction() as connection:
-            statement = counted(delete(TABLES[where.kind]).where(inside(where)))
-            gone = (await connection.execute(statement)).rowcount
+        query = self.queries.purge(where)
+        async with self._transaction() as link:
+            gone = await link.run(query.statement, [query.parameters])
             if gone:
-                await self._purged(connection, where.kind)
+                await self._purged(link, where.kind)
         return gone
 
-    async def _purged(self, connection: AsyncConnection, kind: str) -> None:
+    async def _purged(self, link: Link, kind: str) -> None:
         """What else must go, in the same transaction."""
 
     async def _commit(self, units: Sequence[Sequence[Step]]) -> Sequence[Exception | None]:
         """All units in as few statements as can be; if any is refused, one by one instead."""
         try:
-            async with self._transaction() as connection:
-                await self._together(connection, units)
+            async with self._transaction() as link:
+                await _together(link, units)
         except (_Refused, StoreError, InvalidInput) as error:
             if isinstance(error, StoreUnavailable):
                 raise
         else:
             return [None] * len(units)
-        async with self._transaction() as connection:
-            return [await self._alone(connection, unit) for unit in units]
+        async with self._transaction() as link:
+            return [await self._alone(link, unit) for unit in units]
 
-    async def _together(self, connection: AsyncConnection, units: Sequence[Sequence[Step]]) -> None:
-        steps = [step for unit in units for step in unit]
-        for _, run in groupby(steps, key=lambda step: id(step.statement)):
-            alike = list(run)
-            if await self._touched(connection, alike) != len(alike):
-                raise _Refused
-
-    async def _touched(self, connection: AsyncConnection, alike: Sequence[Step]) -> int:
-        """Do steps of one and the same statement; how many rows they touched.
-
-        A database whose driver does not count the rows of many parameter sets overrides this.
-        """
-        result = await connection.execute(alike[0].statement, [step.parameters for step in alike])
-        return result.rowcount
-
-    async def _alone(self, connection: AsyncConnection, unit: Sequence[Step]) -> Exception | None:
+    async def _alone(self, link: Link, unit: Sequence[Step]) -> Exception | None:
         try:
             with self._translated():
-                async with connection.begin_nested():
+                async with _savepoint(link):
                     for step in unit:
-                        await _one(connection, step)
+                        await self._one(link, step)
         except LTMError as error:
             return error
         return None
 
+    async def _one(self, link: Link, step: Step) -> None:
+        if await link.run(step.statement, [step.parameters]) == 1:
+            return
+        write, kind = step.write, kind_of(step.write)
+        record_id, scope = (write.record.id, write.record.scope) if isinstance(write, Put) else (write.id, write.scope)
+        found = await link.fetch(self.statements[kind].stored, {"its_id": record_id})
+        if not found and isinstance(write, Delete) and not write.expect:
+            return
+        owner, version = found[0] if found else (scope.token, 0)
+        if owner != scope.token:
+            raise ConflictError(f"Record {record_id} belongs to another owner. Use ids made for this scope.")
+        raise ConflictError(
+            f"A {kind} is at version {version}, not {write.expect}. Read it again and retry the change."
+        )
+
     @asynccontextmanager
-    async def _transaction(self) -> AsyncIterator[AsyncConnection]:
+    async def _transaction(self) -> AsyncIterator[Link]:
         async with self._writing:
             with self._translated():
-                engine = connected(self._writer)
-                connection = await self._patiently(lambda: _begun(engine))
-                async with aclosing(connection), _ended(connection):
-                    yield connection
+                async with self._on_writer() as link:
+                    await self._patiently(lambda: link.do(self.begin))
+                    async with _ended(link):
+                        yield link
 
     async def _undisturbed(self, work: Coroutine[Any, Any, Result]) -> Result:
         """Finish `work` even if the caller is cancelled: a connection that is cut off in the middle is lost."""
@@ -168,8 +189,8 @@ class SqlStore(Store):
         while True:
             try:
                 return await attempt()
-            except DBAPIError as error:
-                if not self._may_pass(error.orig) or now() >= last:
+            except self.errors as error:
+                if not self._may_pass(_cause(error)) or now() >= last:
                     raise
             await asyncio.sleep(PAUSE)
 
@@ -177,8 +198,8 @@ class SqlStore(Store):
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except DBAPIError as error:
-            raise self._translate(error.orig) from error
+        except self.errors as error:
+            raise self._translate(_cause(error)) from error
         except TimeoutError as error:
             raise StoreUnavailable("All connections are busy. Send fewer requests at once, or retry.") from error
         except (OverflowError, UnicodeEncodeError) as error:
@@ -190,16 +211,26 @@ class SqlStore(Store):
         self, where: Where, *, order: Order = (), limit: int | None = None, after: Sequence[Any] | None = None
     ) -> list[Record]:
         """The records that `where` admits, by `order` and then by id."""
-        statement = select(TABLES[where.kind]).where(inside(where)).order_by(*ordering(where.kind, order)).limit(limit)
-        if after is not None:
-            statement = statement.where(behind(where.kind, order, after))
-        kind = KINDS[where.kind]
-        return [record_of(kind, row) for row in await self._rows(statement)]
+        layout = LAYOUTS[where.kind]
+        return [layout.record(row) for row in await self._rows(self.queries.scan(where, order, limit, after))]
+
+    async def search_text(self, where: Where, terms: Sequence[str], limit: int) -> list[Record]:
+        """At most `limit` records that `where` admits and that share a term, those with most of the terms first."""
+        wanted, layout = sorted(set(terms)), LAYOUTS[where.kind]
+        if not has_words(where.kind, wanted):
+            return []
+        rows = await self._rows(self.queries.text(where, wanted, limit))
+        # An index may fold case or look for phrases: a hit may share no term exactly.
+        return [layout.record(cells) for *cells, shared in rows if shared]
+
+    async def search_vector(self, where: Where, space: str, vector: bytes, limit: int) -> list[Near]:
+        """At most `limit` records that `where` admits and that have a vector in `space`, the nearest first."""
+        matrix = await self._matrices.of(self, where, space)
+        return await matrix.nearest(self, where, vector, limit)
 
     async def count(self, where: Where) -> int:
         """How many records `where` admits."""
-        statement = select(func.count()).select_from(TABLES[where.kind]).where(inside(where))
-        [(number,)] = await self._rows(statement)
+        [(number,)] = await self._rows(self.queries.count(where))
         return int(number)
 
     async def due(self, kind: str, before: datetime, limit: int) -> list[Due]:
@@ -207,46 +238,43 @@ class SqlStore(Store):
         column = KINDS[kind].due
         if column is None:
             return []
-        table = TABLES[kind].c
-        statement = select(table.id, table.subject_name, table.tenant, table[column])
-        ready = statement.where(table[column] <= before).order_by(table[column], table.id).limit(limit)
-        rows = await self._rows(ready)
+        rows = await self._rows(Query(self.queries.due(kind, column), {"before": before, "limit": limit}))
         return [Due(kind, id_, scope_named(name, tenant), at) for id_, name, tenant, at in rows]
 
     async def subjects(self, after: Scope | None = None, limit: int = 100) -> list[Scope]:
         """Who has any record here, by token."""
         token = after.token if after is not None else ""
-        pages = (_subjects(table, token, limit) for table in TABLES.values())
-        everyone = union(*(select(page.subquery()) for page in pages)).subquery()
-        rows = await self._rows(select(everyone).order_by(everyone.c.subject).limit(limit))
+        rows = await self._rows(Query(self.queries.subjects(), {"after": token, "limit": limit}))
         return [scope_named(name, tenant) for _, name, tenant in rows]
 
-    async def _rows(self, statement: Executable) -> Sequence[Any]:
-        return await self._undisturbed(self._read(statement))
+    async def vector_stamp(self, where: Where) -> tuple[Any, ...]:
+        """What changes whenever the vectors that `where` admits do."""
+        [stamp] = await self._rows(self.queries.stamp(where))
+        return tuple(stamp)
 
-    async def _read(self, statement: Executable) -> Sequence[Any]:
+    async def packed_vectors(self, where: Where) -> Rows:
+        """Targets and packed floats of the vectors that `where` admits."""
+        return await self._rows(self.queries.vectors(where))
+
+    async def _rows(self, query: Query) -> Rows:
+        return await self._undisturbed(self._read(query))
+
+    async def _read(self, query: Query) -> Rows:
         with self._translated():
-            async with connected(self._reader).connect() as connection:
-                return (await connection.execute(statement)).all()
+            async with self._reading() as link:
+                return await link.fetch(query.statement, query.parameters)
 
 
 class _Refused(Exception):
     """Some statement of a group did not touch the rows it should."""
 
 
-async def _one(connection: AsyncConnection, step: Step) -> None:
-    result = await connection.execute(step.statement, step.parameters)
-    if result.rowcount == 1:
-        return
-    write, kind = step.write, kind_of(step.write)
-    record_id, scope = (write.record.id, write.record.scope) if isinstance(write, Put) else (write.id, write.scope)
-    stored = (await connection.execute(STATEMENTS[kind].stored, {"its_id": record_id})).first()
-    if stored is None and isinstance(write, Delete) and not write.expect:
-        return
-    if stored is not None and stored.owner != scope.token:
-        raise ConflictError(f"Record {record_id} belongs to another owner. Use ids made for this scope.")
-    version = 0 if stored is None else stored.version
-    raise ConflictError(f"A {kind} is at version {version}, not {write.expect}. Read it again and retry the change.")
+async def _together(link: Link, units: Sequence[Sequence[Step]]) -> None:
+    steps = [step for unit in units for step in unit]
+    for _, run in groupby(steps, key=lambda step: id(step.statement)):
+        alike = list(run)
+        if await link.run(alike[0].statement, [step.parameters for step in alike]) != len(alike):
+            raise _Refused
 
 
 def connected(engine: AsyncEngine | None) -> AsyncEngine:
@@ -256,26 +284,26 @@ def connected(engine: AsyncEngine | None) -> AsyncEngine:
     return engine
 
 
-async def _begun(engine: AsyncEngine) -> AsyncConnection:
-    connection = await engine.connect()
-    try:
-        await connection.begin()
-    except BaseException:
-        await connection.close()
-        raise
-    return connection
+def _cause(error: Exception) -> BaseException | None:
+    return error.orig if isinstance(error, DBAPIError) else error
 
 
 @asynccontextmanager
-async def _ended(connection: AsyncConnection) -> AsyncIterator[None]:
+async def _ended(link: Link) -> AsyncIterator[None]:
     try:
         yield
     except BaseException:
-        await connection.rollback()
+        await link.do("ROLLBACK")
         raise
-    await connection.commit()
+    await link.do("COMMIT")
 
 
-def _subjects(table: Table, token: str, limit: int) -> Select[Any]:
-    columns = (table.c.subject, table.c.subject_name, table.c.tenant)
-    return select(*columns).where(table.c.subject > token).distinct().order_by(table.c.subject).limit(limit)
+@asynccontextmanager
+async def _savepoint(link: Link) -> AsyncIterator[None]:
+    await link.do("SAVEPOINT one")
+    try:
+        yield
+    except BaseException:
+        await link.do("ROLLBACK TO SAVEPOINT one")
+        raise
+    await link.do("RELEASE SAVEPOINT one")

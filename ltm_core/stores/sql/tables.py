@@ -8,77 +8,41 @@ exactly as they went in.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    Column,
-    Dialect,
-    Double,
-    Index,
-    Integer,
-    LargeBinary,
-    MetaData,
-    Row,
-    Table,
-    Text,
-    TypeDecorator,
-)
+from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, Table
 from sqlalchemy.types import TypeEngine
 
 from ...errors import InvalidInput, ScopeError
-from ...model import in_utc
 from ...scope import MemoryScope, Scope
 from ..base import Record
-from ..kinds import FIXED, KINDS, Kind, Type
+from ..kinds import FIXED, KINDS, VECTOR, Kind, Type
+from .types import SQL_TYPES
 
-
-class Time(TypeDecorator[datetime]):
-    """UTC as text of fixed width with microseconds: readable, and in order when sorted as text."""
-
-    impl = Text
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> str | None:
-        """From Python to the database."""
-        return None if value is None else in_utc(value).isoformat(timespec="microseconds")
-
-    def process_result_value(self, value: str | None, dialect: Dialect) -> datetime | None:
-        """From the database to Python."""
-        return None if value is None else datetime.fromisoformat(value)
-
-
-SQL_TYPES: Mapping[Type, type[TypeEngine[Any]]] = MappingProxyType(
-    {
-        Type.TOKEN: Text,
-        Type.TEXT: Text,
-        Type.INTEGER: BigInteger,
-        Type.REAL: Double,
-        Type.BOOLEAN: Boolean,
-        Type.TIME: Time,
-        Type.JSON: Text,
-        Type.VECTOR: LargeBinary,
-    }
-)
 METADATA = MetaData()
+INDEXED_CHARACTERS = 64  # of a long text, where a database indexes no whole one
+
+# SQLite gives numbers by itself to a column of exactly this type.
+_SEQ: TypeEngine[Any] = BigInteger().with_variant(Integer(), "sqlite")
 
 
 def _table(kind: Kind) -> Table:
-    columns: list[Column[Any]] = [Column("seq", Integer, primary_key=True)]
-    columns += [Column(name, SQL_TYPES[typed](), nullable=False) for name, typed in FIXED.items()]
-    columns += [Column(name, SQL_TYPES[typed]()) for name, typed in kind.columns.items()]
+    columns: list[Column[Any]] = [Column("seq", _SEQ, primary_key=True, autoincrement=True)]
+    columns += [Column(name, SQL_TYPES[typed], nullable=False) for name, typed in FIXED.items()]
+    columns += [Column(name, SQL_TYPES[typed]) for name, typed in kind.columns.items()]
     if kind.words:
-        columns.append(Column("terms", Text, nullable=False))
-    columns.append(Column("body", Text, nullable=False))
-    table = Table(kind.name, METADATA, *columns)
+        columns.append(Column("terms", SQL_TYPES[Type.JSON], nullable=False))
+    columns.append(Column("body", SQL_TYPES[Type.JSON], nullable=False))
+    # What stands at the place of a deleted vector must not look like it: see the stamps of `Queries`.
+    table = Table(kind.name, METADATA, *columns, sqlite_autoincrement=kind is VECTOR)
     Index(f"ix_{kind.name}_id", table.c.id, unique=True)
     for names in _indexes(kind):
-        Index(f"ix_{kind.name}_{'_'.join(names)}", *(table.c[name] for name in names))
+        part = {name: INDEXED_CHARACTERS for name in names if kind.columns.get(name) is Type.TEXT}
+        Index(f"ix_{kind.name}_{'_'.join(names)}", *(table.c[name] for name in names), mysql_length=part)
     return table
 
 
@@ -90,53 +54,87 @@ def _indexes(kind: Kind) -> list[tuple[str, ...]]:
 
 TABLES: Mapping[str, Table] = MappingProxyType({name: _table(kind) for name, kind in KINDS.items()})
 
-
-def row_of(record: Record) -> dict[str, Any]:
-    """A value for each column but `seq`. Raises `InvalidInput` where JSON cannot hold a field."""
-    kind = KINDS[record.kind]
-    if record.subject.tenant != record.scope.tenant:
-        raise ScopeError("A record and its subject are of two tenants. Make both scopes with the same tenant.")
-    row = {name: record.get(name) for name in FIXED}
-    row |= {name: _cell(typed, record.fields, name) for name, typed in kind.columns.items()}
-    if kind.words:
-        row["terms"] = dumps(record.terms)
-    elif record.terms:
-        raise InvalidInput(f"A {kind.name} has no text index. Leave terms= out.")
-    row["body"] = dumps({name: value for name, value in record.fields.items() if _rides(kind, name, value)})
-    return row
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
 
-def _cell(typed: Type, fields: Mapping[str, Any], name: str) -> Any:
-    if typed is Type.JSON:
-        return dumps(fields[name]) if name in fields else None
-    return fields.get(name)
+def dumps(value: Any) -> str:
+    """Compact JSON that people can read in the database."""
+    try:
+        return _encode(value)
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(f"A field is not JSON data ({error}). Convert it first, for example to a str.") from error
 
 
-def _rides(kind: Kind, name: str, value: Any) -> bool:
-    typed = kind.columns.get(name)
-    return typed is None or (value is None and typed is not Type.JSON)
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where the fields of a kind stand in a row. `names` are all columns but `seq`, in their order."""
 
+    kind: Kind
+    names: tuple[str, ...]
+    plain: tuple[str, ...]
+    documents: frozenset[str]
 
-def record_of(kind: Kind, row: Row[Any]) -> Record:
-    """The record that `row_of` turned into this row."""
-    cells = row._mapping
-    fields = {name: cells[name] for name in kind.columns if cells[name] is not None}
-    for name, typed in kind.columns.items():
-        if typed is Type.JSON and name in fields:
+    def row(self, record: Record) -> dict[str, Any]:
+        """A value for each of `names`. Raises `InvalidInput` where JSON cannot hold a field."""
+        scope, subject, fields = record.scope, record.subject, record.fields
+        if subject.tenant != scope.tenant:
+            raise ScopeError("A record and its subject are of two tenants. Make both scopes with the same tenant.")
+        row = {name: read(record) for name, read in _FIXED_VALUES.items()}
+        for name in self.plain:
+            row[name] = fields.get(name)
+        for name in self.documents:
+            row[name] = dumps(fields[name]) if name in fields else None
+        if self.kind.words:
+            row["terms"] = dumps(record.terms)
+        elif record.terms:
+            raise InvalidInput(f"A {self.kind.name} has no text index. Leave terms= out.")
+        row["body"] = dumps({name: value for name, value in fields.items() if self._rides(name, value)})
+        return row
+
+    def _rides(self, name: str, value: Any) -> bool:
+        return name not in self.documents and (value is None or name not in self.plain)
+
+    def record(self, cells: Sequence[Any]) -> Record:
+        """The record whose row holds these cells, in the order of `names`."""
+        record_id, _, _, subject, tenant, level, scope_id, version = cells[: len(FIXED)]
+        fields = {name: cell for name, cell in zip(self.names, cells, strict=True) if cell is not None}
+        for name in FIXED:
+            del fields[name]
+        terms = tuple(json.loads(fields.pop("terms"))) if self.kind.words else ()
+        body = json.loads(fields.pop("body"))
+        for name in self.documents & fields.keys():
             fields[name] = json.loads(fields[name])
-    return Record(
-        kind.name,
-        cells["id"],
-        _scope(cells["scope"], cells["scope_id"], cells["tenant"]),
-        scope_named(cells["subject_name"], cells["tenant"]),
-        cells["version"],
-        fields | json.loads(cells["body"]),
-        tuple(json.loads(cells["terms"])) if kind.words else (),
-    )
+        scope = scope_of(level, scope_id, tenant)
+        return Record(
+            self.kind.name, record_id, scope, scope_named(subject, tenant), version, {**fields, **body}, terms
+        )
+
+
+_FIXED_VALUES: Mapping[str, Callable[[Record], Any]] = {
+    "id": lambda record: record.id,
+    "owner": lambda record: record.scope.token,
+    "subject": lambda record: record.subject.token,
+    "subject_name": lambda record: record.subject.name,
+    "tenant": lambda record: record.scope.tenant,
+    "scope": lambda record: record.scope.level.value,
+    "scope_id": lambda record: record.scope.id,
+    "version": lambda record: record.version,
+}
+
+
+def _layout(kind: Kind) -> Layout:
+    documents = frozenset(name for name, typed in kind.columns.items() if typed is Type.JSON)
+    plain = tuple(name for name in kind.columns if name not in documents)
+    names = tuple(column.name for column in TABLES[kind.name].c if column.name != "seq")
+    return Layout(kind, names, plain, documents)
+
+
+LAYOUTS: Mapping[str, Layout] = MappingProxyType({name: _layout(kind) for name, kind in KINDS.items()})
 
 
 @lru_cache(maxsize=4096)
-def _scope(level: str, scope_id: str, tenant: str) -> Scope:
+def scope_of(level: str, scope_id: str, tenant: str) -> Scope:
+    """The scope of three columns."""
     return Scope(MemoryScope(level), scope_id, tenant)
 
 
@@ -144,11 +142,3 @@ def _scope(level: str, scope_id: str, tenant: str) -> Scope:
 def scope_named(name: str, tenant: str) -> Scope:
     """The scope of a `subject_name` column."""
     return Scope.parse(name, tenant)
-
-
-def dumps(value: Any) -> str:
-    """Compact JSON that people can read in the database."""
-    try:
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise InvalidInput(f"A field is not JSON data ({error}). Convert it first, for example to a str.") from error
