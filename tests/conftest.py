@@ -10,6 +10,15 @@ from hypothesis import HealthCheck, settings
 
 from ltm_core.model import Candidate
 from ltm_core.policies import Extracting
+from tests.servers.fixtures import (  # noqa: F401 # fixtures for all tests
+    mysql_url,
+    one_postgres_url,
+    postgres_url,
+    redis_cluster_url,
+    redis_url,
+    servers,
+    valkey_url,
+)
 
 # A busy machine is no bug.
 settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
