@@ -7,7 +7,7 @@ from sqlalchemy import Connection, inspect, text
 from ...errors import SchemaError
 from ..sql.tables import METADATA
 
-HEAD = "0003"
+HEAD = "0001"
 VERSION_TABLE = "ltm_version"
 
 
@@ -47,4 +47,6 @@ def migrate(connection: Connection) -> None:
 def _check_room(connection: Connection) -> None:
     taken = METADATA.tables.keys() & set(inspect(connection).get_table_names())
     if taken:
-        raise SchemaError(f"Another program has a table {min(taken)!r} here. Give the memory a file of its own.")
+        raise SchemaError(
+            f"Another program has a table {min(taken)!r} here. Give the memory a database, or a file, of its own."
+        )

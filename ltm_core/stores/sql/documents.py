@@ -233,7 +233,7 @@ class PostgresDocuments(Documents):
         is_list = _type_at(document, steps) == "array"
         elements = case((is_list, _jsonb_at(document, steps)), else_=literal_column("'[]'::jsonb", JSONB()))
         each: Any = func.jsonb_array_elements(elements).column_valued("element")
-        return select(literal(1)).select_from(each).where(each == _as_jsonb(wanted)).exists()
+        return select(literal(1)).where(each == _as_jsonb(wanted)).exists()
 
     def compares(self, document: Sql, steps: Sequence[str], sort: str, compare: Compares, wanted: Sql) -> Test:
         """As decimals or as text."""

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Executable, Table, bindparam, delete, select, update
 
 from ...scope import Scope
-from ..base import Put, Write
+from ..base import Put, Record, Write
 from .tables import LAYOUTS, TABLES
 
 
@@ -28,12 +28,13 @@ class Statements(ABC):
 
     def __init__(self, table: Table) -> None:
         self.layout = LAYOUTS[table.name]
-        self.content = [table.c[name] for name in self.layout.names if name not in ("id", "owner")]
+        filled = {name: bindparam(name, type_=table.c[name].type) for name in self.layout.names}
+        self.filled: Mapping[str, Any] = {**filled, **self.beside()}
+        changed = {name: value for name, value in self.filled.items() if name not in ("id", "owner")}
         mine = (table.c.id == bindparam("its_id")) & (table.c.owner == bindparam("its_owner"))
         at_version = mine & (table.c.version == bindparam("its_version"))
         self.insert = counted(self.inserting(table))
         self.put = counted(self.putting(table))
-        changed = {column.name: bindparam(column.name, type_=column.type) for column in self.content}
         self.update = counted(update(table).where(at_version).values(changed))
         self.delete = counted(delete(table).where(mine))
         self.delete_at = counted(delete(table).where(at_version))
@@ -47,6 +48,14 @@ class Statements(ABC):
     def putting(self, table: Table) -> Executable:
         """Writes a row, or writes over that of the same id and owner, or nothing."""
 
+    def beside(self) -> Mapping[str, Any]:
+        """Columns that this database alone has, with what fills them."""
+        return {}
+
+    def row(self, record: Record) -> dict[str, Any]:
+        """The parameters of one record."""
+        return self.layout.row(record)
+
     def step(self, write: Write) -> Step:
         """How `write` is done."""
         if isinstance(write, Put):
@@ -55,7 +64,7 @@ class Statements(ABC):
         return Step(self.delete if write.expect is None else self.delete_at, wall, write)
 
     def _put(self, write: Put) -> Step:
-        row = self.layout.row(write.record)
+        row = self.row(write.record)
         if write.expect is None:
             return Step(self.put, row, write)
         if write.expect == 0:
@@ -82,19 +91,17 @@ class OnConflict(Statements):
         insert = self._all(table)
         return insert.on_conflict_do_update(  # type: ignore[no-any-return]
             index_elements=["id"],
-            set_={column.name: insert.excluded[column.name] for column in self.content},
+            set_={name: insert.excluded[name] for name in self.filled if name not in ("id", "owner")},
             where=table.c.owner == insert.excluded.owner,
         )
 
     def _all(self, table: Table) -> Any:
-        return self.into(table).values(
-            {name: bindparam(name, type_=table.c[name].type) for name in LAYOUTS[table.name].names}
-        )
+        return self.into(table).values(self.filled)
 
 
-def every_table(statements: type[Statements]) -> Mapping[str, Statements]:
+def every_table(statements: type[Statements], tables: Mapping[str, Table] = TABLES) -> Mapping[str, Statements]:
     """The statements of all tables, by kind."""
-    return {name: statements(table) for name, table in TABLES.items()}
+    return {name: statements(table) for name, table in tables.items()}
 
 
 def counted(statement: Any) -> Any:

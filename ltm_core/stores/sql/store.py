@@ -12,6 +12,7 @@ from typing import Any, ClassVar, TypeVar
 
 from sqlalchemy.exc import DBAPIError, TimeoutError  # noqa: A004
 from sqlalchemy.ext.asyncio import AsyncEngine
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
 from ...errors import ConflictError, InvalidInput, LTMError, StoreError, StoreUnavailable, UsageError
 from ...scope import Scope
@@ -130,6 +131,22 @@ class SqlStore(Store):
         """What else must go, in the same transaction."""
 
     async def _commit(self, units: Sequence[Sequence[Step]]) -> Sequence[Exception | None]:
+        """Write units in one transaction; again, as long as others' transactions are in the way."""
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception(self._was_in_the_way),
+            wait=wait_random_exponential(multiplier=PAUSE, max=1),
+            stop=stop_after_delay(self._patience),
+            reraise=True,
+        ):
+            with attempt:
+                return await self._write(units)
+        raise AssertionError("unreachable")
+
+    def _was_in_the_way(self, error: BaseException) -> bool:
+        cause = error.__cause__
+        return isinstance(error, StoreUnavailable) and isinstance(cause, Exception) and self._may_pass(_cause(cause))
+
+    async def _write(self, units: Sequence[Sequence[Step]]) -> Sequence[Exception | None]:
         """All units in as few statements as can be; if any is refused, one by one instead."""
         try:
             async with self._transaction() as link:
@@ -190,7 +207,8 @@ class SqlStore(Store):
             try:
                 return await attempt()
             except self.errors as error:
-                if not self._may_pass(_cause(error)) or now() >= last:
+                lost = isinstance(error, DBAPIError) and error.connection_invalidated
+                if not (lost or self._may_pass(_cause(error))) or now() >= last:
                     raise
             await asyncio.sleep(PAUSE)
 
@@ -261,8 +279,17 @@ class SqlStore(Store):
 
     async def _read(self, query: Query) -> Rows:
         with self._translated():
-            async with self._reading() as link:
-                return await link.fetch(query.statement, query.parameters)
+            try:
+                return await self._fetch(query)
+            except DBAPIError as error:
+                if not error.connection_invalidated:
+                    raise
+            # The server has ended the connection meanwhile, and perhaps is back.
+            return await self._fetch(query)
+
+    async def _fetch(self, query: Query) -> Rows:
+        async with self._reading() as link:
+            return await link.fetch(query.statement, query.parameters)
 
 
 class _Refused(Exception):

@@ -123,7 +123,7 @@ class VerbatimJson(TypeDecorator[str]):
     as they are.
     """
 
-    impl = postgresql.JSON
+    impl = postgresql.JSON(none_as_null=True)
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
