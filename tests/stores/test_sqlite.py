@@ -241,7 +241,7 @@ async def test_a_schema_of_the_future_is_refused(path: Path, raw: sqlite3.Connec
 
 async def test_tables_of_another_program_are_left_alone(path: Path, raw: sqlite3.Connection) -> None:
     raw.execute("CREATE TABLE message (mine)")
-    with pytest.raises(SchemaError, match="file of its own"):
+    with pytest.raises(SchemaError, match="a file, of its own"):
         await SqliteStore(path).open()
     assert raw.execute("SELECT name FROM sqlite_master").fetchall() == [("message",)]
 
