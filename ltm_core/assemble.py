@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from os import PathLike
 from typing import Any, TypedDict, Unpack
+from uuid import uuid4
 
 from .errors import ConfigurationError
 from .learn.by_model import ModelExtractor
 from .learn.offline import extract_offline
 from .learn.reconcile import reconcile as reconcile_in_code
+from .learn.turns import SessionLimits
 from .llm import Complete
 from .policies import ALL_OPERATIONS, Clock, CountTokens, Extract, Policies, Rank, Reconcile, Redact, Render
 from .recall.budget import estimate_tokens
@@ -37,6 +40,44 @@ def store_of(storage: Storage) -> Store:
     raise ConfigurationError(
         f"A {type(storage).__name__} is no storage. Pass a URL such as 'sqlite:///memory.db', or a Store."
     )
+
+
+def cached_store_of(storage: Storage, cache: str | None, clock: Clock) -> Store:
+    """The same as `store_of`, with a Redis as a cache in front where `cache` names one."""
+    store = store_of(storage)
+    if cache is None:
+        return store
+    from .stores.wrappers import Cached
+
+    return Cached(store, cache, name=_database(storage, store), clock=clock)
+
+
+def _database(storage: Storage, store: Store) -> str:
+    """What all processes with this database call it: its URL without the driver and the user."""
+    if isinstance(storage, Store):
+        raise ConfigurationError(
+            "cache= must know which database this is. Pass its URL, or wrap the store yourself: "
+            "Cached(store, 'redis://localhost:6379/0', name='production') from ltm_core.stores.wrappers."
+        )
+    scheme, separator, place = os.fspath(storage).partition("://")
+    if not separator:
+        return os.path.abspath(scheme)
+    family = {"postgres": "postgresql", "mariadb": "mysql"}.get(scheme.partition("+")[0], scheme.partition("+")[0])
+    if family == "memory" or getattr(store, "in_memory", False):
+        return uuid4().hex  # nobody else can see it
+    if family == "sqlite":
+        return os.path.abspath(place.removeprefix("/").partition("?")[0])
+    return f"{family}://{place.rpartition('@')[2]}"
+
+
+def limits_of(session_ttl: timedelta | float | None, session_max_messages: int | None) -> SessionLimits:
+    """How long sessions live and how many messages they keep."""
+    ttl = timedelta(seconds=session_ttl) if isinstance(session_ttl, int | float) else session_ttl
+    if ttl is not None and ttl <= timedelta(0):
+        raise ConfigurationError(f"session_ttl={session_ttl!r} lets nothing live. Pass seconds, such as 3600, or None.")
+    if session_max_messages is not None and session_max_messages < 1:
+        raise ConfigurationError(f"session_max_messages={session_max_messages} keeps nothing. Pass 1 or more, or None.")
+    return SessionLimits(ttl, session_max_messages)
 
 
 def extractor_of(model: str | Complete | None) -> Extract:

@@ -5,21 +5,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from datetime import timedelta
 from typing import Any, Self, TypeVar, Unpack, overload
 
 from .ambient import identity, scoped
-from .assemble import Options, Storage, policies_of, store_of
+from .assemble import Options, Storage, cached_store_of, limits_of, policies_of
 from .errors import ConfigurationError, InvalidInput
 from .facts import PersistentFacts, forget
 from .filters import condition
 from .jobs import Jobs
-from .learn.turns import Sent
+from .learn.turns import Sent, Writing
 from .learning import Destination
 from .model import FactUpdate, Messages, Recalled, messages_of
 from .policies import Strategy
 from .providers.base import MemoryProvider
 from .providers.own import OwnProvider
-from .recalling import Question
+from .recalling import Pending, Question
 from .redaction import redacted
 from .runtime import Runtime
 from .scope import DEFAULT_TENANT, Identity, check_id
@@ -43,6 +44,11 @@ class AsyncMemory:
         store: A store of your own, instead of a URL.
         tenant: A wall between customers: no call ever crosses it.
         background: Whether this process learns what waits; without, `remember`, `flush` and tickets do.
+        session_ttl: Seconds after which a session that nobody used is over: its messages are no longer shown, and it is
+            removed with the facts of its own. Facts of users stay.
+        session_max_messages: How many messages a session keeps, the newest; earlier ones go once they are learned.
+        cache: A Redis in front of the database (`redis://localhost:6379/0`) that answers what was asked before; see
+            `ltm_core.stores.wrappers.Cached` for what it promises.
         model: A model as litellm names it (`openai/gpt-4o-mini`, extra `litellm`). Without `model`, `complete` and
             `extract` the offline extractor learns from plain English statements.
         complete: A model as a callable: role messages in, text out; sync or async.
@@ -66,13 +72,22 @@ class AsyncMemory:
         store: Storage | None = None,
         tenant: str = DEFAULT_TENANT,
         background: bool = True,
+        session_ttl: timedelta | float | None = None,
+        session_max_messages: int | None = None,
+        cache: str | None = None,
         **options: Unpack[Options],
     ) -> None:
         storage = store if url is None else url
         if storage is None or (store is not None and url is not None):
             raise ConfigurationError("A memory needs one place. Pass a URL such as 'sqlite:///memory.db', or store=.")
         policies = policies_of(**options)
-        self.runtime = Runtime(store_of(storage), policies, tenant=check_id(tenant, "tenant"), background=background)
+        self.runtime = Runtime(
+            cached_store_of(storage, cache, policies.clock),
+            policies,
+            tenant=check_id(tenant, "tenant"),
+            background=background,
+            limits=limits_of(session_ttl, session_max_messages),
+        )
         self.facts = PersistentFacts(self)
         self.sessions = Sessions(self.runtime)
         self.jobs = Jobs(self.runtime)
@@ -138,7 +153,7 @@ class AsyncMemory:
         min_relevance: float = 0.0,
         include: Sequence[str] = ("facts",),
         filters: Mapping[str, Any] | None = None,
-        pending: bool = True,
+        pending: Pending = True,
     ) -> Recalled:
         """What matters for `query`, ranked, within a budget, and as text for a prompt.
 
@@ -152,7 +167,8 @@ class AsyncMemory:
             min_relevance: From 0 to 1: the share of the query's words, by weight, that a fact must have.
             include: `facts`, `messages`, or both.
             filters: `{"category": "work", "importance": {"gte": 0.5}, "tags": ["ui"]}`, for facts.
-            pending: Whether to show what was told but is not learned yet.
+            pending: Whether to show what was told but is not learned yet; `elsewhere` leaves out what was told in this
+                session, for a prompt that holds its messages anyway.
         """
         who = self._who(user_id, session_id, agent_id)
         asked = Question(
@@ -204,10 +220,10 @@ class AsyncMemory:
         return who
 
     async def _observe(
-        self, messages: Messages, who: Identity, namespace: str, turn_id: str | None, *, aligned: bool = True
+        self, messages: Messages, who: Identity, namespace: str, turn_id: str | None, **how: Unpack[Writing]
     ) -> Ticket:
         told = [redacted(message, self.runtime.policies.redact) for message in messages_of(messages)]
-        sent = Sent(told, who, self.runtime.now(), turn_id, aligned=aligned, namespace=namespace)
+        sent = Sent(told, who, self.runtime.now(), turn_id, namespace=namespace, **how)
         written = await self.runtime.turns.write(sent)
         self.runtime.wake()
         job = written.job

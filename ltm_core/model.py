@@ -93,6 +93,7 @@ class Message(Scored):
     Attributes:
         content: Text, or a list of parts as chat APIs know them (`{"type": "text", "text": …}`, images, …).
         name: Who spoke, where a role holds several people.
+        archived_at: Since when it no longer counts among the current messages of its conversation.
     """
 
     role: Text = "user"
@@ -105,6 +106,7 @@ class Message(Scored):
     id: Text | None = None
     session_id: str | None = None
     turn_id: str | None = None
+    archived_at: Time | None = None
 
     @classmethod
     def of(cls, given: Message | Mapping[str, Any] | str) -> Message:
@@ -352,6 +354,21 @@ class Recalled(Model):
 def _explain(item: Scored, text: str) -> str:
     parts = " ".join(f"{name}={value:+.3f}" for name, value in sorted(item.parts.items()))
     return f"{item.score or 0.0:7.3f}  {text}  [{parts}]"
+
+
+class Session(Model):
+    """One conversation, without its messages.
+
+    Attributes:
+        message_count: How many messages it has had, those that are gone included.
+    """
+
+    id: str
+    user_id: str | None = None
+    title: Text | None = None
+    message_count: int = 0
+    created_at: Time
+    updated_at: Time
 
 
 class JobInfo(Model):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 from uuid import uuid4
 
 from . import words
@@ -20,6 +21,8 @@ from .recall.render import LATE, STABLE, line, pending_line
 from .records import message_of
 from .scope import Identity, MemoryScope, Scope
 from .stores.base import Compare, Condition, Store, Where
+
+Pending = bool | Literal["elsewhere"]
 
 CANDIDATES = 64
 MOST_PENDING = 10
@@ -38,7 +41,7 @@ class Question:
     min_relevance: float = 0.0
     include: Sequence[str] = ("facts",)
     filters: Condition | None = None
-    pending: bool = True
+    pending: Pending = True
 
     def __post_init__(self) -> None:
         if isinstance(self.strategy, str) and self.strategy not in STRATEGIES:
@@ -149,6 +152,8 @@ class Recalling:
             return []
         subject = await self._subject(who)
         where = Where("job", subject=subject, test=Compare("status", "eq", WAITING))
+        if asked.pending == "elsewhere":
+            where = where.also(Compare("session_id", "ne", who.session_id))
         jobs = await self._store.scan(where, order=[("created_at", "desc")], limit=MOST_PENDING)
         ids = tuple(one for job in jobs for one in waiting_ids(job))
         if not ids:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import weakref
 from collections import OrderedDict
 from collections.abc import Coroutine, Sequence
+from concurrent.futures import Future
 from contextvars import Context
 from datetime import datetime
 from typing import Any, TypeVar
@@ -15,25 +17,34 @@ from uuid import uuid4
 from .errors import UsageError
 from .home import Home, call
 from .learn.align import align
-from .learn.turns import Turns
-from .learn.worker import Worker
+from .learn.turns import SessionLimits, Turns
+from .learn.worker import Batch, Worker
 from .learning import Learning
 from .model import FactUpdate
 from .policies import Policies
 from .recalling import Recalling
 from .scope import DEFAULT_TENANT
-from .stores.base import Store
+from .stores.base import Store, Write
 
 R = TypeVar("R")
 
+log = logging.getLogger("ltm_core")
+
 REMEMBERED_OUTCOMES = 1024
+SWEEP_SECONDS = 60
 
 
 class Runtime:
     """One memory at work. Opened by its first call, closed once, opened anew in a forked child."""
 
     def __init__(
-        self, store: Store, policies: Policies, *, tenant: str = DEFAULT_TENANT, background: bool = True
+        self,
+        store: Store,
+        policies: Policies,
+        *,
+        tenant: str = DEFAULT_TENANT,
+        background: bool = True,
+        limits: SessionLimits | None = None,
     ) -> None:
         self.store = store
         self.policies = policies
@@ -41,15 +52,18 @@ class Runtime:
         self.name = uuid4().hex
         self.home = Home("ltm-home")
         self.school = Home("ltm-learning")
-        self.turns = Turns(store, align)
+        self.turns = Turns(store, align, limits)
         self.learning = Learning(store, policies, self.home)
         self.recalling = Recalling(store, policies, self.turns)
-        self.worker = Worker(store, self.learning, self.home, self.school, policies.clock, self._settled)
+        self.worker = Worker(
+            store, _Tidy(self.learning, self.turns), self.home, self.school, policies.clock, self._settled
+        )
         self._background = background
         self._outcomes: OrderedDict[str, Sequence[FactUpdate]] = OrderedDict()
         self._opening: asyncio.Lock | None = None
         self._open = False
         self._closed = False
+        self._sweeper: Future[None] | None = None
         _RUNTIMES.add(self)
 
     def now(self) -> datetime:
@@ -92,6 +106,8 @@ class Runtime:
             return
         self._closed = True
         if self._open:
+            if self._sweeper is not None:
+                self._sweeper.cancel()
             self.school.wait(self.worker.stop())
             self.home.wait(self.store.close())
             self._open = False
@@ -103,7 +119,7 @@ class Runtime:
         self.store.forget_connections()
         self.turns.forget()
         self.worker.forget()
-        self._opening = None
+        self._opening = self._sweeper = None
         self._open = False
 
     async def _opened(self, work: Coroutine[Any, Any, R]) -> R:
@@ -127,11 +143,37 @@ class Runtime:
                 if self._background:
                     # In an empty context: the worker is nobody, and not whoever happened to open the memory.
                     Context().run(self.school.submit, self.worker.start())
+                if self._background and self.turns.limits.ttl is not None:
+                    self._sweeper = Context().run(self.school.submit, self._sweep_now_and_then())
+
+    async def _sweep_now_and_then(self) -> None:
+        while True:
+            try:
+                await self.home.run(self.turns.sweep(self.now()))
+            except Exception:
+                log.exception("Sessions that are over could not be removed; it is tried again in %d s.", SWEEP_SECONDS)
+            await asyncio.sleep(SWEEP_SECONDS)
 
     def _settled(self, job_id: str, updates: Sequence[FactUpdate]) -> None:
         self._outcomes[job_id] = updates
         while len(self._outcomes) > REMEMBERED_OUTCOMES:
             self._outcomes.popitem(last=False)
+
+
+class _Tidy:
+    """Learning that takes along what a session has too much, once that is learned."""
+
+    def __init__(self, learning: Learning, turns: Turns) -> None:
+        self._learning = learning
+        self._turns = turns
+
+    async def extract(self, batch: Batch) -> Any:
+        return await self._learning.extract(batch)
+
+    async def decide(self, batch: Batch, found: Any) -> tuple[Sequence[FactUpdate], Sequence[Write]]:
+        updates, writes = await self._learning.decide(batch, found)
+        learned = frozenset(one for job in batch.jobs for one in job.fields["message_ids"])
+        return updates, [*writes, *await self._turns.surplus(batch.jobs[0].scope, learned)]
 
 
 _RUNTIMES: weakref.WeakSet[Runtime] = weakref.WeakSet()

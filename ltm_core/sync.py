@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractContextManager
+from datetime import timedelta
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, Unpack, cast, overload
 
@@ -72,8 +73,13 @@ class SessionsFace:
         self._home = home
 
     add_message = blocking(Sessions.add_message)
+    add_messages = blocking(Sessions.add_messages)
     get_messages = blocking(Sessions.get_messages)
+    archive_messages = blocking(Sessions.archive_messages)
+    delete_messages = blocking(Sessions.delete_messages)
     clear = blocking(Sessions.clear)
+    sweep = blocking(Sessions.sweep)
+    list = blocking(Sessions.list)
 
 
 class JobsFace:
@@ -105,9 +111,21 @@ class Memory:
         store: Storage | None = None,
         tenant: str = DEFAULT_TENANT,
         background: bool = True,
+        session_ttl: timedelta | float | None = None,
+        session_max_messages: int | None = None,
+        cache: str | None = None,
         **options: Unpack[Options],
     ) -> None:
-        self._inner = AsyncMemory(url, store=store, tenant=tenant, background=background, **options)
+        self._inner = AsyncMemory(
+            url,
+            store=store,
+            tenant=tenant,
+            background=background,
+            session_ttl=session_ttl,
+            session_max_messages=session_max_messages,
+            cache=cache,
+            **options,
+        )
         self._home = self._inner.runtime.home
         self.facts = Facts(self._inner.facts, self._home)
         self.sessions = SessionsFace(self._inner.sessions, self._home)

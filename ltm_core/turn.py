@@ -48,6 +48,8 @@ class Turn:
         reply: What was answered, as text; this is learned too.
         memories: What was recalled, as dicts and as text.
         ticket: The promise that the turn will be learned, once it is over.
+        turn_id: By which parts of one turn are known to belong together.
+        is_written: Whether what was said is stored already and only the answer is left to write.
         context: What a selector is given: a `ctx` argument of the wrapped callable, or the turn itself.
     """
 
@@ -70,6 +72,7 @@ class Turn:
         self.memories = Memories()
         self.ticket: Ticket | None = None
         self.turn_id = turn_id
+        self.is_written = False
         self.context: Any = self
         self.partial = False
         self._source = source
@@ -124,21 +127,25 @@ class Turn:
                 self.memories = self._source.home.wait(self._source.recall(self), self._budget)
         return self
 
+    async def open(self) -> None:
+        """Write down what was said before it is answered, so that it is not lost if it never is; needs a `turn_id`.
+
+        It is learned with the answer that `finish` adds, here or in a turn of the same `turn_id` in another process,
+        or alone if that takes minutes.
+        """
+        await self._written(self._writing(opening=True))
+
+    def open_now(self) -> None:
+        """The same as `open`, blocking."""
+        self._written_now(self._writing(opening=True))
+
     async def finish(self) -> None:
         """Write down what was said and answered, once."""
-        writing = self._writing()
-        if writing is not None:
-            with self.tolerance("learn"):
-                done = asyncio.shield(asyncio.wrap_future(writing))
-                async with asyncio.timeout(self._patience):
-                    self.ticket = await done
+        await self._written(self._writing())
 
     def finish_now(self) -> None:
         """The same as `finish`, blocking; on the memory's own thread it does not wait."""
-        writing = self._writing()
-        if writing is not None and not self._source.home.is_here():
-            with self.tolerance("learn"):
-                self.ticket = writing.result(self._patience)
+        self._written_now(self._writing())
 
     def finish_soon(self) -> None:
         """The same as `finish`, without waiting."""
@@ -212,14 +219,28 @@ class Turn:
     def _key(self) -> tuple[str, str | None, str | None]:
         return self._source.name, self.who.user_id, self.who.session_id
 
-    def _writing(self) -> Future[Ticket | None] | None:
+    async def _written(self, writing: Future[Ticket | None] | None) -> None:
+        if writing is not None:
+            with self.tolerance("learn"):
+                done = asyncio.shield(asyncio.wrap_future(writing))
+                async with asyncio.timeout(self._patience):
+                    self.ticket = await done
+
+    def _written_now(self, writing: Future[Ticket | None] | None) -> None:
+        if writing is not None and not self._source.home.is_here():
+            with self.tolerance("learn"):
+                self.ticket = writing.result(self._patience)
+
+    def _writing(self, *, opening: bool = False) -> Future[Ticket | None] | None:
         """Start to write the turn down, unless that is done or not wanted."""
         wanted = self.is_open and self._learns and any(one["content"].strip() for one in self.said)
-        self.is_open = False
+        self.is_open = self.is_open and opening
         if not wanted:
             return None
         with self.tolerance("learn"):
-            return self._source.home.submit(self._source.learn(self, self._told()))
+            writing = self._source.home.submit(self._source.learn(self, self._told(), opening=opening))
+            self.is_written = self.is_written or opening
+            return writing
         return None
 
     def _told(self) -> list[dict[str, Any]]:

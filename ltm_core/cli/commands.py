@@ -177,6 +177,38 @@ def _scored(item: Any) -> dict[str, Any]:
     return {**item.model_dump(mode="json"), "score": item.score, "parts": item.parts}
 
 
+@app.command("copy")
+def copy_memory(
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="Where everything is now.", show_default=False)],
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="Where it is to be too.", show_default=False)],
+    merge: Annotated[bool, typer.Option("--merge", help="Add to a target that holds other data.")] = False,
+) -> None:
+    """Copy everything, of all people and tenants, to another database, and compare both afterwards.
+
+    Run it again after an interruption: it goes on where it stopped and copies nothing twice. Stop the agents that write
+    to either first; one that learns from the target too soon would learn twice.
+    """
+    from .copying import copy
+
+    copy(source, target, merge=merge)
+
+
+@app.command()
+def migrate(
+    url: Annotated[str, typer.Argument(metavar="URL", help="The database.", show_default=False)],
+    check: Annotated[
+        bool, typer.Option("--check", help="Change nothing; exit with 1 if it is not up to date.")
+    ] = False,
+) -> None:
+    """Show which schema a database has, and bring it up to date.
+
+    On SQLite any use of the memory does that by itself; on servers it takes this command.
+    """
+    from .migrating import migrate as run
+
+    raise typer.Exit(run(url, check=check))
+
+
 @facts.command("list")
 @located
 def list_facts(place: Place, scope: OwnedBy = MemoryScope.USER, json: AsJson = False) -> None:

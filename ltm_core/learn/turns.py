@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, TypedDict
 from weakref import WeakValueDictionary
 
-from ..errors import ScopeError
+from ..errors import ConflictError, ScopeError
 from ..model import Message
 from ..records import message_of, message_record
 from ..scope import Identity, MemoryScope, Scope, digest
 from ..stores.again import again
-from ..stores.base import Compare, Put, Record, Store, Where, Write
+from ..stores.base import Compare, Condition, Delete, Put, Record, Store, Where, Write
 
 WAITING, DONE, DEAD = "waiting", "done", "dead"
 
@@ -27,6 +28,8 @@ class Sent:
 
     Attributes:
         learn: Whether a job is to learn from it.
+        run_at: When to learn from it at the earliest; now without.
+        completes: Whether it only adds to a turn that is stored: if that was learned meanwhile, this is kept unlearned.
         aligned: Whether what is stored already is to be found in it and left out.
     """
 
@@ -35,6 +38,7 @@ class Sent:
     now: datetime
     turn_id: str | None = None
     run_at: datetime | None = None
+    completes: bool = False
     learn: bool = True
     aligned: bool = True
     namespace: str = ""
@@ -43,6 +47,22 @@ class Sent:
     def thread(self) -> Scope:
         """The conversation that the messages belong to: the session or, without one, all that the user ever said."""
         return self.who.scope(MemoryScope.SESSION) if self.who.session_id is not None else self.who.subject
+
+
+class Writing(TypedDict, total=False):
+    """How to write a turn down; as in `Sent`."""
+
+    run_at: datetime | None
+    completes: bool
+    aligned: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SessionLimits:
+    """How long a session lives after its last use, and how many of its messages are kept; None for no limit."""
+
+    ttl: timedelta | None = None
+    messages: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +76,10 @@ class Written:
 class Turns:
     """Appends turns to conversations, each message once."""
 
-    def __init__(self, store: Store, align: Align) -> None:
+    def __init__(self, store: Store, align: Align, limits: SessionLimits | None = None) -> None:
         self._store = store
         self._align = align
+        self.limits = limits or SessionLimits()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def write(self, sent: Sent) -> Written:
@@ -67,8 +88,10 @@ class Turns:
         async with lock:
             async for attempt in again():
                 with attempt:
-                    return await self._write(sent)
-        raise AssertionError("unreachable")
+                    written = await self._write(sent)
+            with suppress(ConflictError):  # somebody is at it; the next turn removes what is too much
+                await self._store.apply(await self.surplus(sent.thread))
+        return written
 
     def forget(self) -> None:
         """In a forked child: what is locked is locked in the parent."""
@@ -84,20 +107,86 @@ class Turns:
         head = await self.head(scope) if scope.level is MemoryScope.SESSION else None
         return head.subject if head is not None else scope
 
-    async def messages(self, thread: Scope, limit: int | None = None) -> list[Message]:
-        """The last `limit` messages of a conversation (all of them without), oldest first."""
-        where = Where("message", (thread,), test=Compare("deleted_at", "exists", False))
-        records = await self._store.scan(where, order=[("number", "desc")], limit=limit)
-        return [message_of(record) for record in reversed(records)]
+    async def shown(self, thread: Scope, now: datetime) -> list[Condition]:
+        """What a message of a conversation must meet to be shown, where sessions expire."""
+        head = await self.head(thread) if self.limits.ttl is not None else None
+        if head is None:
+            return []
+        return [Compare("number", "gt", head.fields["message_count"])] if _is_over(head, now) else _since(head)
+
+    async def touch(self, thread: Scope, now: datetime) -> None:
+        """Let a session live on because it was used; written only after a tenth of its time."""
+        head = await self.head(thread) if self.limits.ttl is not None else None
+        expires = self._expiry(thread, now)
+        if head is None or expires is None or _is_over(head, now):
+            return
+        stored = head.fields.get("expires_at")
+        if stored is None or expires - stored >= (expires - now) / 10:
+            with suppress(ConflictError):
+                await self._store.apply([_advanced(head, 0, head.fields["updated_at"], expires)])
+
+    async def surplus(self, thread: Scope, learned: frozenset[str] = frozenset()) -> list[Delete]:
+        """The writes that remove the messages of a session beyond the newest, but for those that wait to be learned.
+
+        `learned` names messages whose jobs are being completed.
+        """
+        first = await self._first_kept(thread) if thread.level is MemoryScope.SESSION else 0
+        earlier = Where("message", (thread,), test=Compare("number", "lt", first))
+        found = await self._store.scan(earlier) if first > 1 else []
+        awaited = await self._awaited(thread) - learned if found else learned
+        return [Delete("message", one.id, thread, expect=one.version) for one in found if one.id not in awaited]
+
+    async def _first_kept(self, thread: Scope) -> int:
+        """The number of the first message that a session is to keep; 0 for all."""
+        head = await self.head(thread) if self.limits.ttl is not None else None
+        begins = (head.fields.get("over") or 0) + 1 if head is not None else 0
+        most = self.limits.messages
+        if most is None:
+            return begins
+        alive = Where("message", (thread,), test=Compare("deleted_at", "exists", False))
+        newest = await self._store.scan(alive, order=[("number", "desc")], limit=most)
+        return max(begins, newest[-1].fields["number"]) if len(newest) == most else begins
+
+    async def sweep(self, now: datetime) -> int:
+        """Remove the sessions whose time is over for good, but for those that wait to be learned; returns how many."""
+        ended = 0
+        for due in await self._store.due("session", now, 1000):
+            found = await self._store.scan(Where("session", subject=due.subject, ids=(due.id,)))
+            for head in found:
+                ended += await self._end(head, now)
+        return ended
+
+    async def _end(self, head: Record, now: datetime) -> bool:
+        thread, last = head.scope, head.fields["message_count"]
+        if not _is_over(head, now) or await self._awaited(thread):
+            return False
+        over = replace(head, fields={**head.fields, "over": last}, version=head.version + 1)
+        with suppress(ConflictError):
+            await self._store.apply([Put(over, expect=head.version)])  # who writes from now on begins anew
+            for kind, until in (("message", last), ("job", last), ("fact", None), ("version", None)):
+                await self._store.purge(_ended(kind, thread, until, head.fields["expires_at"]))
+            await self._store.apply([Delete("session", head.id, thread, expect=over.version)])
+            return True
+        return False
+
+    async def _awaited(self, thread: Scope) -> frozenset[str]:
+        """The messages of a conversation that are still to be learned, or that could not be."""
+        unlearned = Where("job", (thread,), test=Compare("status", "ne", DONE))
+        return frozenset(one for job in await self._store.scan(unlearned) for one in job.fields["message_ids"])
+
+    def _expiry(self, thread: Scope, now: datetime) -> datetime | None:
+        lives = self.limits.ttl if thread.level is MemoryScope.SESSION else None
+        return None if lives is None else now + lives
 
     async def _write(self, sent: Sent) -> Written:
-        head = await self.head(sent.thread) or _new_head(sent)
+        head = _begun(await self.head(sent.thread), sent) or _new_head(sent)
         moved = await self._adopt(head, sent)
         owner = sent.who.subject if sent.who.user_id is not None else head.subject
         new, replaced, untaught = await self._compare(sent, head)
         earlier = await self._job(sent) if sent.turn_id is not None else None
         records = _message_records(sent, owner, head.fields["message_count"] + 1, new)
-        taught = [*(_taught(record, owner) for record in untaught), *records] if sent.learn else []
+        is_late = sent.completes and earlier is not None and earlier.fields["status"] != WAITING
+        taught = [*(_taught(record, owner) for record in untaught), *records] if sent.learn and not is_late else []
         if not records and not taught:
             return Written((), earlier)
         job = _job_record(sent, taught, earlier) if taught else None
@@ -107,10 +196,10 @@ class Turns:
                 *(Put(record, expect=record.version - 1) for record in {r.id: r for r in [*taught, *records]}.values()),
                 *(_deleted(record, sent.now) for record in replaced),
                 *([Put(job, expect=job.version - 1)] if job is not None else ()),
-                _advanced(replace(head, subject=owner), len(records), sent.now),
+                _advanced(replace(head, subject=owner), len(records), sent.now, self._expiry(sent.thread, sent.now)),
             ]
         )
-        return Written([message_of(record) for record in records], job)
+        return Written([message_of(record) for record in records], earlier if is_late else job)
 
     async def _compare(self, sent: Sent, head: Record) -> tuple[Sequence[Message], list[Record], list[Record]]:
         """What of the turn is new, the stored answer that it regenerates, and what is stored but was never taught."""
@@ -129,7 +218,7 @@ class Turns:
         """What was stored last; for a turn with an id, what was stored of that turn."""
         if not head.fields["message_count"]:
             return []
-        alive = Where("message", (sent.thread,), test=Compare("deleted_at", "exists", False))
+        alive = Where("message", (sent.thread,), test=Compare("deleted_at", "exists", False)).also(*_since(head))
         if sent.turn_id is not None:
             of_turn = alive.also(Compare("turn_id", "eq", sent.turn_id))
             return await self._store.scan(of_turn, order=[("number", "asc")])
@@ -170,8 +259,28 @@ def _new_head(sent: Sent) -> Record:
     return Record("session", head_id(sent.thread), sent.thread, sent.who.subject, 0, fields)
 
 
-def _advanced(head: Record, added: int, now: datetime) -> Put:
+def _begun(head: Record | None, sent: Sent) -> Record | None:
+    """The head of a session as a new turn finds it: what has expired is over, and the conversation begins anew."""
+    if head is None or not _is_over(head, sent.now):
+        return head
+    return replace(head, fields={**head.fields, "over": head.fields["message_count"]})
+
+
+def _is_over(head: Record, now: datetime) -> bool:
+    expires = head.fields.get("expires_at")
+    return expires is not None and expires <= now
+
+
+def _since(head: Record) -> list[Condition]:
+    """That a message belongs to what is not over of a conversation."""
+    over = head.fields.get("over")
+    return [Compare("number", "gt", over)] if over else []
+
+
+def _advanced(head: Record, added: int, now: datetime, expires_at: datetime | None) -> Put:
     fields = {**head.fields, "message_count": head.fields["message_count"] + added, "updated_at": now}
+    if expires_at is not None or "expires_at" in head.fields:
+        fields["expires_at"] = expires_at
     return Put(replace(head, fields=fields, version=head.version + 1), expect=head.version)
 
 
@@ -213,3 +322,10 @@ def _job_record(sent: Sent, records: Sequence[Record], earlier: Record | None) -
         "message_ids": ids,
     }
     return Record("job", job_id(sent.thread, number), sent.thread, records[0].subject, 1, fields)
+
+
+def _ended(kind: str, thread: Scope, last: int | None, ended_at: datetime) -> Where:
+    """What ends with a session: its messages and jobs up to `last`, and the facts that were its own."""
+    time = {"fact": "updated_at", "version": "superseded_at"}
+    test = Compare("number", "lte", last) if kind not in time else Compare(time[kind], "lte", ended_at)
+    return Where(kind, (thread,), test=test)

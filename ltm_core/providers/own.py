@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from .. import words
@@ -26,10 +26,14 @@ CANDIDATES = 200
 
 
 class OwnProvider(MemoryProvider):
-    """The facts of one memory, by user. What the extractor does not understand is kept word for word, as a note."""
+    """The facts of one memory, by user. What the extractor does not understand is kept word for word, as a note.
 
-    def __init__(self, memory: AsyncMemory) -> None:
+    With a `ttl` whatever is added or updated is forgotten after that time, unless it is added or updated again.
+    """
+
+    def __init__(self, memory: AsyncMemory, *, ttl: timedelta | None = None) -> None:
         self.memory = memory
+        self._ttl = ttl
 
     async def add(
         self, user_id: str, content: str | list[dict[str, Any]], metadata: dict[str, Any] | None = None
@@ -48,9 +52,10 @@ class OwnProvider(MemoryProvider):
         facts = [update.fact for update in await ticket if update.fact is not None]
         if not facts:
             return await self._note(user_id, ticket.messages, given)
-        if given is not None:
+        if given is not None or self._ttl is not None:
             for fact in facts:
-                await self._change(fact, metadata=given)
+                if fact.deleted_at is None:
+                    await self._change(fact, **({} if given is None else {"metadata": given}))
         return facts[0].id
 
     async def search(
@@ -107,13 +112,24 @@ class OwnProvider(MemoryProvider):
         text = _transcript(messages)
         key = f"note#{digest(text)[:16]}"
         fact = await self.memory.facts.add(
-            key, text, MemoryScope.USER, user_id, metadata=metadata, text=text, source_type="conversation"
+            key,
+            text,
+            MemoryScope.USER,
+            user_id,
+            metadata=metadata,
+            text=text,
+            source_type="conversation",
+            **self._expiry(),
         )
         return fact.id
 
     async def _change(self, fact: Fact, **changed: Any) -> None:
         kept = {name: getattr(fact, name) for name in ("value", "text", "valid_from", "schema_type", "source_type")}
-        await self.memory.facts.update(fact.key, scope=fact.scope, scope_id=fact.scope_id, **{**kept, **changed})
+        fields = {**kept, **self._expiry(), **changed}
+        await self.memory.facts.update(fact.key, scope=fact.scope, scope_id=fact.scope_id, **fields)
+
+    def _expiry(self) -> dict[str, Any]:
+        return {} if self._ttl is None else {"expires_at": self.memory.runtime.now() + self._ttl}
 
     async def _find(self, user_id: str, memory_id: str) -> Fact | None:
         return next(iter(await self._facts(user_id, ids=(memory_id,))), None)

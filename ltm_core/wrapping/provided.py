@@ -69,7 +69,7 @@ class ProviderSource(Source):
         """The chosen memories. Raises `ScopeError` where there is a session and no user."""
         return await self.home.run(self._recall(turn))
 
-    async def learn(self, turn: Turn, messages: Sequence[dict[str, Any]]) -> None:
+    async def learn(self, turn: Turn, messages: Sequence[dict[str, Any]], *, opening: bool = False) -> None:
         """Hand the turn to the provider."""
         await self._provider.add(_user(turn), list(messages))
 

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 from weakref import WeakSet
@@ -14,8 +15,9 @@ from weakref import WeakSet
 from ..ambient import identity, scoped
 from ..filters import condition
 from ..home import Home
+from ..learn.turns import Writing
 from ..policies import Ranked, Ranking, Strategy
-from ..recalling import Question
+from ..recalling import Pending, Question
 from ..runtime import Runtime
 from ..scope import Identity
 from ..ticket import Ticket
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 PATIENCE = 2.0
 # Seconds that a first turn waits for the database to open, on top of its budget.
 OPENING = 5.0
+# How long a turn that was opened waits for its answer, to be learned with it. Who comes later finds it learned alone.
+ANSWERED_WITHIN = timedelta(minutes=1)
 
 _READY: WeakSet[Runtime] = WeakSet()
 
@@ -55,8 +59,8 @@ class Source(ABC):
         """Let a first turn wait until all is open, so that it need not fit into the budget of one recall."""
 
     @abstractmethod
-    async def learn(self, turn: Turn, messages: Sequence[dict[str, Any]]) -> Ticket | None:
-        """Write the turn down."""
+    async def learn(self, turn: Turn, messages: Sequence[dict[str, Any]], *, opening: bool = False) -> Ticket | None:
+        """Write the turn down; `opening` is the part before the answer."""
 
     def who(self, named: Mapping[str, str | None], fixed: Mapping[str, str | None]) -> Identity:
         """Who is talking: as the call names them, else the scope around it, else as fixed; empty ids are nobody."""
@@ -109,9 +113,11 @@ class MemorySource(Source):
         runtime = self._memory.runtime
         return Memories.of(await runtime.run(runtime.recalling.recall(asked)))
 
-    async def learn(self, turn: Turn, messages: Sequence[dict[str, Any]]) -> Ticket | None:
-        """Write the turn down; it is learned in the background."""
-        work = self._memory._observe(messages, turn.who, self._asked.namespace, turn.turn_id)
+    async def learn(self, turn: Turn, messages: Sequence[dict[str, Any]], *, opening: bool = False) -> Ticket | None:
+        """Write the turn down; it is learned in the background, and an opened one when it is complete."""
+        run_at = self._memory.runtime.now() + ANSWERED_WITHIN if opening and turn.turn_id else None
+        how: Writing = {"run_at": run_at, "completes": turn.is_written and not opening}
+        work = self._memory._observe(messages, turn.who, self._asked.namespace, turn.turn_id, **how)
         return await self._memory.runtime.run(work)
 
     def around(self) -> Identity:
@@ -140,6 +146,7 @@ class Recalling(TypedDict, total=False):
     include: Sequence[str]
     filters: Mapping[str, Any] | None
     namespace: str
+    pending: Pending
 
 
 def question(**how: Unpack[Recalling]) -> Question:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from ltm_core import AsyncMemory, InvalidInput, Memory, ScopeError, UsageError
+from ltm_core.testing.fakes import Clock
 from tests.adapters.conftest import Recalls, learned
 from tests.conftest import told
 
@@ -53,6 +55,47 @@ def test_a_turn_that_raises_or_is_skipped_teaches_nothing(memory: Memory) -> Non
     with memory.turn("Where am I?", user_id="ana", learn=False):
         pass
     assert learned(memory, "ana") == []
+
+
+def test_an_opened_turn_is_learned_once_with_its_answer(memory: Memory) -> None:
+    with memory.turn("set pet Rex", user_id="ana", turn_id="1") as turn:
+        turn.open_now()
+        assert learned(memory, "ana") == [[("user", "set pet Rex")]]
+        turn.answer("Hello Rex.")
+    assert learned(memory, "ana") == [[("user", "set pet Rex"), ("assistant", "Hello Rex.")]]
+
+
+async def test_an_opened_turn_may_be_completed_by_another_of_the_same_id(memory: Memory) -> None:
+    await memory.as_async().turn("set pet Rex", user_id="ana", turn_id="1").open()
+    later = memory.as_async().turn("set pet Rex", user_id="ana", turn_id="1")
+    later.answer("Hello Rex.")
+    await later.finish()
+    assert learned(memory, "ana") == [[("user", "set pet Rex"), ("assistant", "Hello Rex.")]]
+
+
+def test_an_opened_turn_waits_for_its_answer_but_not_for_ever() -> None:
+    clock = Clock()
+    with Memory("memory://", extract=told, background=False, clock=clock) as memory:
+        memory.turn("set pet Rex", user_id="ana", turn_id="1").open_now()
+        (job,) = memory.jobs.list(user_id="ana")
+        assert job.run_at == clock() + timedelta(minutes=1)
+        answered = memory.turn("set pet Rex", user_id="ana", turn_id="1")
+        answered.answer("Hello Rex.")
+        answered.finish_now()
+        (job,) = memory.jobs.list(user_id="ana")
+        assert job.run_at == clock()
+
+
+def test_an_answer_that_comes_after_its_turn_was_learned_is_kept_and_not_learned(memory: Memory) -> None:
+    turn = memory.turn("set pet Rex", user_id="ana", session_id="s", turn_id="1")
+    turn.open_now()
+    memory.flush()
+    turn.answer("Hello Rex.")
+    turn.finish_now()
+    assert [message.text for message in memory.sessions.get_messages("s")] == ["set pet Rex", "Hello Rex."]
+    assert learned(memory, "ana") == [[("user", "set pet Rex")]]
+    assert turn.ticket is not None
+    assert turn.ticket.status == "done"
 
 
 def test_a_turn_without_an_answer_teaches_what_the_user_said(memory: Memory) -> None:

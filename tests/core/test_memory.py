@@ -178,6 +178,21 @@ async def test_recall_finds_messages_too(memory: AsyncMemory) -> None:
     assert recalled.messages[0].score is not None
 
 
+async def test_what_is_told_in_the_session_itself_may_be_left_out_while_it_waits(url: str) -> None:
+    async with AsyncMemory(url, background=False) as memory:
+        await memory.observe("in here", user_id="u", session_id="here")
+        await memory.observe("over there", user_id="u", session_id="there")
+        await memory.observe("anywhere", user_id="u")
+        for options, expected in (
+            ({"session_id": "here", "pending": "elsewhere"}, ["anywhere", "over there"]),
+            ({"session_id": "here"}, ["anywhere", "in here", "over there"]),
+            ({"pending": "elsewhere"}, ["in here", "over there"]),
+            ({"pending": False}, []),
+        ):
+            recalled = await memory.recall("What?", user_id="u", **options)
+            assert sorted(message.text for message in recalled.pending) == expected
+
+
 async def test_a_budget_of_tokens_holds(memory: AsyncMemory) -> None:
     for number in range(50):
         await memory.facts.add(f"thing_{number}", f"a pump of kind {number} " * 5, scope_id="u")

@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from ltm_core import AsyncMemory, Message
+from ltm_core.learn.turns import Sent
+from ltm_core.scope import Identity
 from tests.conftest import told
 
 
@@ -68,6 +70,18 @@ async def test_a_turn_id_decides_and_may_come_in_two_pieces(memory: AsyncMemory)
     again = await memory.observe([user("set name Ana"), assistant("hi")], user_id="u", session_id="s", turn_id="t2")
     assert again.id != first.id
     assert await texts(memory) == ["set name Ana", "hi"] * 2
+
+
+async def test_the_end_of_a_turn_that_was_learned_already_is_stored_and_not_learned(memory: AsyncMemory) -> None:
+    asked, answered = [Message.of(user("set name Ana"))], [Message.of(assistant("hi"))]
+    who, turns, now = Identity(user_id="u", session_id="s"), memory.runtime.turns, memory.runtime.now()
+    first = await memory.runtime.run(turns.write(Sent(asked, who, now, "t1")))
+    await memory.flush()
+    late = await memory.runtime.run(turns.write(Sent(answered, who, now, "t1", completes=True)))
+    assert await texts(memory) == ["set name Ana", "hi"]
+    assert first.job is not None
+    assert late.job is not None
+    assert (late.job.id, len(await memory.jobs.list(user_id="u"))) == (first.job.id, 1)
 
 
 async def test_what_a_history_of_ours_stored_is_learned_and_not_stored_twice(memory: AsyncMemory) -> None:

@@ -576,3 +576,117 @@ def test_facts_that_name_nobody_are_refused_without_a_user(ltm: Ltm, monkeypatch
     monkeypatch.delenv("LTM_USER")
     outcome = ltm("facts", "import", write("facts.jsonl", lines({"key": "city", "value": "Oslo"})))
     assert (outcome.code, "Fact 1: " in outcome.err, "user_id" in outcome.err) == (1, True, True)
+
+
+# copy, migrate
+
+
+def whole(url: str) -> list[tuple[str, Any]]:
+    with Memory(url, background=False) as memory:
+        return [(fact.key, fact.value) for fact in memory.facts.get_all(scope_id="sarah")]
+
+
+def test_a_memory_is_copied_once_and_compared(ltm: Ltm, memory: Memory) -> None:
+    memory.facts.add("city", "Oslo", scope_id="sarah")
+    memory.facts.add("city", "Rome", scope_id="sarah")
+    source, target = os.environ["LTM_DB"], "sqlite:///other.db"
+    first = ltm("copy", source, target)
+    assert (first.code, first.err) == (0, "")
+    assert first.out == (
+        "2 records copied, 0 there already. Compared and alike for 1 people and sessions: 1 fact, 1 version.\n"
+    )
+    assert ltm("copy", source, target).out.startswith("0 records copied, 2 there already.")
+    assert whole(target) == whole(source) == [("city", "Rome")]
+
+
+def test_a_target_with_other_data_takes_merge(ltm: Ltm, memory: Memory) -> None:
+    memory.facts.add("city", "Oslo", scope_id="sarah")
+    with Memory("sqlite:///other.db", background=False) as other:
+        other.facts.add("pet", "rex", scope_id="sarah")
+    refused = ltm("copy", os.environ["LTM_DB"], "sqlite:///other.db")
+    assert refused.code == 1
+    assert "The target holds other data" in refused.err
+    assert refused.err.count("\n") == 1
+    assert whole("sqlite:///other.db") == [("pet", "rex")]
+    assert ltm("copy", "--merge", os.environ["LTM_DB"], "sqlite:///other.db").code == 0
+    assert sorted(whole("sqlite:///other.db")) == [("city", "Oslo"), ("pet", "rex")]
+
+
+@pytest.mark.parametrize("source", ["sqlite:///none.db", "none.db", "sqlite+aiosqlite:///none.db"])
+def test_a_source_that_is_not_there_is_not_made(ltm: Ltm, source: str) -> None:
+    outcome = ltm("copy", source, "sqlite:///other.db")
+    assert (outcome.code, outcome.err) == (
+        1,
+        "ltm: There is no file none.db to copy from. Check the URL of the source.\n",
+    )
+    assert not Path("none.db").exists()
+    assert not Path("other.db").exists()
+
+
+@pytest.mark.parametrize("target", ["what://x", "other", "sqlite://other.db"])
+def test_a_wrong_target_says_what_to_write(ltm: Ltm, memory: Memory, target: str) -> None:
+    memory.facts.add("city", "Oslo", scope_id="sarah")
+    outcome = ltm("copy", os.environ["LTM_DB"], target)
+    assert outcome.code == 1
+    assert "sqlite:///" in outcome.err
+
+
+def test_a_memory_is_not_copied_onto_itself(ltm: Ltm, memory: Memory) -> None:
+    memory.facts.add("city", "Oslo", scope_id="sarah")
+    assert "are the same. Name two" in ltm("copy", os.environ["LTM_DB"], os.environ["LTM_DB"]).err
+
+
+def test_a_copy_that_is_interrupted_says_so_and_goes_on_the_next_time(tmp_path: Path) -> None:
+    source, target = (f"sqlite:///{tmp_path}/{name}.db" for name in ("from", "to"))
+    with Memory(source, background=False) as memory:
+        memory.facts.add_many(
+            {"key": f"k{number}", "value": number, "scope_id": str(number % 50)} for number in range(2000)
+        )
+    copying = process("copy", source, target)
+    while not reached(tmp_path / "to.db"):
+        assert copying.poll() is None
+    copying.send_signal(signal.SIGINT)
+    stopped = ended(copying)
+    assert stopped.code == 130
+    assert "Run it again: it goes on from there." in stopped.err
+    assert stopped.err.count("\n") == 1
+    finished = ended(process("copy", source, target))
+    assert finished.code == 0
+    assert not finished.out.startswith("2000 records copied, 0 there")
+    assert finished.out.endswith("Compared and alike for 50 people and sessions: 2000 fact.\n")
+
+
+def reached(file: Path) -> bool:
+    """Whether a copy has written anything yet."""
+    with suppress(sqlite3.OperationalError), closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as database:
+        return bool(database.execute("SELECT count(*) FROM fact").fetchone()[0])
+    return False
+
+
+def test_migrate_shows_the_schema_and_brings_it_up_to_date(ltm: Ltm) -> None:
+    checked = ltm("migrate", "--check", "sqlite:///new.db")
+    assert checked.code == 1
+    assert checked.out.startswith("Schema none yet; this version of ltm-core needs ")
+    assert checked.out.endswith("It is not up to date. Run: ltm migrate sqlite:///new.db\n")
+    assert not Path("new.db").exists()
+    assert "\nMigrated to " in ltm("migrate", "sqlite:///new.db").out
+    again = ltm("migrate", "sqlite:///new.db")
+    assert (again.code, again.out.endswith("It is up to date.\n")) == (0, True)
+
+
+@pytest.mark.parametrize("url", ["memory://", "what://x", "sqlite:///none/new.db"])
+def test_migrate_says_what_is_wrong_with_a_url(ltm: Ltm, url: str) -> None:
+    outcome = ltm("migrate", url)
+    assert outcome.code == 1
+    assert outcome.err.startswith("ltm: ")
+    assert outcome.err.count("\n") == 1
+
+
+def test_migrate_refuses_a_schema_of_the_future(ltm: Ltm, memory: Memory) -> None:
+    memory.facts.add("city", "Oslo", scope_id="sarah")
+    memory.close()
+    with closing(sqlite3.connect("ltm.db")) as database, database:
+        database.execute("UPDATE ltm_version SET version_num = '9999'")
+    outcome = ltm("migrate", os.environ["LTM_DB"])
+    assert outcome.code == 1
+    assert "Upgrade ltm-core" in outcome.err

@@ -41,9 +41,7 @@ def test_memory_is_the_dict_store() -> None:
     assert isinstance(open_store("memory://"), DictStore)
 
 
-@pytest.mark.parametrize(
-    "url", ["postgresql+asyncpg://u:pw@h/db", "postgres://h", "redis://h", "mysql+aiomysql://h/db"]
-)
+@pytest.mark.parametrize("url", ["mysql+aiomysql://u:pw@h/db", "mariadb://u:pw@h", "mongodb://u:pw@h/db"])
 def test_what_is_planned_says_when(url: str) -> None:
     with pytest.raises(
         ConfigurationError, match=r"comes with ltm-core 0\.\d\. Until then use sqlite:///ltm\.db"
