@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from llama_index.core.base.llms.types import ChatMessage
@@ -17,14 +18,27 @@ from .binding import Binding, Resolver, async_memory, readable
 from .capturing import is_captured
 from .messages import Turns, asked
 
-Kept = dict[tuple[Identity, str], str]
+Texts = dict[tuple[str, Identity, str], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What was recalled already, by block, people and question.
+
+    Attributes:
+        complete: Whether nothing is being asked, so that nothing is recalled beyond it.
+    """
+
+    texts: Texts
+    complete: bool = False
+
 
 _KEPT: ContextVar[Kept | None] = ContextVar("ltm_llamaindex_kept", default=None)
 
 
 @contextmanager
 def keeping(kept: Kept | None) -> Iterator[None]:
-    """Let the same question of the same people be recalled once inside."""
+    """Let the same question of the same people be recalled for once inside."""
     token = _KEPT.set(kept)
     try:
         yield
@@ -116,18 +130,18 @@ class LongTermMemoryBlock(BaseMemoryBlock[str]):
             return await self._recalled(query, session_id) if query.strip() else ""
 
     async def _recalled(self, query: str, session_id: str | None) -> str:
-        turn = self.binding.turn(query, session_id, **self._how())
-        kept = _KEPT.get()
-        key = turn.who, query
-        if kept is not None and key in kept:
-            return kept[key]
-        await turn.begin()
-        if kept is not None:
-            kept[key] = turn.text
-        return turn.text
+        turn = self.binding.turn(query, session_id, **self._how(session_id))
+        kept = _KEPT.get() or Kept({})
+        key = self.name, turn.who, query
+        if key not in kept.texts and not kept.complete:
+            kept.texts[key] = (await turn.begin()).text
+        return kept.texts.get(key, "")
 
-    def _how(self) -> dict[str, Any]:
+    def _how(self, session_id: str | None) -> dict[str, Any]:
+        # Where every turn is learned, those of this session still stand in the history, or have just left it.
+        captured = is_captured(self._memory, session_id)
         return {
+            "pending": "elsewhere" if captured else True,
             "strategy": self.strategy,
             "limit": self.top_k,
             "max_tokens": self.token_budget,

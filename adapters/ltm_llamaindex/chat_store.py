@@ -1,13 +1,9 @@
-"""Conversations of LlamaIndex in the same database as the facts that are learned from them.
-
-A session of ours is a log: messages are added and never changed. So what LlamaIndex archives or deletes is noted
-behind them, and reading plays the log.
-"""
+"""Conversations of LlamaIndex in the same database as the facts that are learned from them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
@@ -20,16 +16,15 @@ from ltm_core import AsyncMemory, Memory, Message
 from .binding import async_memory
 from .messages import Told, is_plain, text_of
 
-# In the metadata of messages: LlamaIndex's own fields of one, or a note.
+# In the metadata of the messages that LlamaIndex put here, with those of its fields that ours have not. Others in the
+# session, such as turns that were told to the memory itself, are no history of LlamaIndex.
 MARK = "llama_index"
-ARCHIVE, DROP = "archive", "drop"
 
 
 class LongTermChatStore(AsyncDBChatStore):
     """Keeps messages as a session of a `Memory`, whose id is the key.
 
-    A session belongs to the first user who writes to it. Deleted messages are hidden here at once and leave the
-    database with `memory.sessions.clear(key)`, which also gives up what waits to be learned from them.
+    A session belongs to the first user who writes to it; another one's raises `ScopeError`.
 
     >>> Memory.from_defaults(chat_store=LongTermChatStore(core, user_id="ana"), session_id="1")  # doctest: +SKIP
 
@@ -41,7 +36,6 @@ class LongTermChatStore(AsyncDBChatStore):
     user_id: str | None = None
 
     _memory: AsyncMemory = PrivateAttr()
-    _keys: dict[str, None] = PrivateAttr(default_factory=dict)
 
     def __init__(self, memory: Memory | AsyncMemory, *, user_id: str | int | None = None) -> None:
         super().__init__(user_id=str(user_id) if user_id not in (None, "") else None)  # type: ignore[call-arg]
@@ -65,64 +59,72 @@ class LongTermChatStore(AsyncDBChatStore):
     ) -> list[ChatMessage]:
         """The messages, oldest first."""
         first = offset or 0
-        entries = (await self._entries(key, status))[first : None if limit is None else first + limit]
-        return [entry.chat_message for entry in entries]
+        kept = await self._kept(key, status)
+        return _restored(kept[first : None if limit is None else first + limit])
 
     async def count_messages(self, key: str, status: MessageStatus | None = MessageStatus.ACTIVE) -> int:
         """How many messages there are."""
-        return len(await self._entries(key, status))
+        return len(await self._kept(key, status))
 
     async def add_message(self, key: str, message: ChatMessage, status: MessageStatus = MessageStatus.ACTIVE) -> None:
         """Add a message. Nothing is learned from it here."""
-        self._keys[key] = None
-        await self._memory.sessions.add_message(key, _stored(message, status), user_id=self.user_id)
+        await self.add_messages(key, [message], status)
 
     async def add_messages(
         self, key: str, messages: list[ChatMessage], status: MessageStatus = MessageStatus.ACTIVE
     ) -> None:
-        """Add messages in their order."""
-        for message in messages:
-            await self.add_message(key, message, status)
+        """Add messages in their order, all or none."""
+        archived_at = self._memory.runtime.now() if status == MessageStatus.ARCHIVED else None
+        stored = [_stored(message, archived_at) for message in messages]
+        await self._memory.sessions.add_messages(key, stored, user_id=self.user_id)
 
     async def set_messages(
         self, key: str, messages: list[ChatMessage], status: MessageStatus = MessageStatus.ACTIVE
     ) -> None:
         """Replace the history."""
-        await self.delete_messages(key)
+        before = await self._kept(key, None)
         await self.add_messages(key, messages, status)
+        await self._delete(key, before)
 
     async def delete_message(self, key: str, idx: int) -> ChatMessage | None:
-        """Delete the message at place `idx` of the whole history."""
-        entries = await self._entries(key, None)
-        found = entries[idx : idx + 1] if idx >= 0 else []
-        await self._note(key, DROP, found)
-        return found[0].chat_message if found else None
+        """Delete the message at place `idx`, from 0, of the whole history, and return it."""
+        found = (await self._kept(key, None))[idx : idx + 1] if idx >= 0 else []
+        return next(iter(await self._delete(key, found)), None)
 
     async def delete_messages(self, key: str, status: MessageStatus | None = None) -> None:
-        """Delete the messages of a status, or all. What was learned from them stays."""
-        await self._note(key, DROP, await self._entries(key, status))
+        """Delete the messages of a status, or all. What was told is learned all the same, and what was learned stays.
+
+        They leave the database; one that still waits to be learned does so later: see `sessions.delete_messages`.
+        """
+        await self._delete(key, await self._kept(key, status))
 
     async def delete_oldest_messages(self, key: str, n: int) -> list[ChatMessage]:
         """Delete the oldest messages that are not archived, and return them."""
-        return await self._note(key, DROP, (await self._entries(key, MessageStatus.ACTIVE))[: max(n, 0)])
+        return await self._delete(key, await self._oldest(key, n))
 
     async def archive_oldest_messages(self, key: str, n: int) -> list[ChatMessage]:
         """Archive the oldest messages, and return them."""
-        return await self._note(key, ARCHIVE, (await self._entries(key, MessageStatus.ACTIVE))[: max(n, 0)])
+        oldest = await self._oldest(key, n)
+        await self._memory.sessions.archive_messages(key, _ids(oldest))
+        return _restored(oldest)
 
     async def get_keys(self) -> list[str]:
-        """The keys that were used here: no memory tells who else talks to it."""
-        return [key for key in self._keys if await self.count_messages(key, None)]
+        """The conversations of the user. Raises `ScopeError` where nobody is named: no memory tells who else talks."""
+        sessions = await self._memory.sessions.list(self.user_id)
+        return [session.id for session in sessions if await self.count_messages(session.id, None)]
 
-    async def _entries(self, key: str, status: MessageStatus | None) -> list[_Entry]:
-        entries = _played(await self._memory.sessions.get_messages(key))
-        return [entry for entry in entries if status in (None, entry.status)]
+    async def _kept(self, key: str, status: MessageStatus | None) -> list[Message]:
+        archived = None if status is None else status == MessageStatus.ARCHIVED
+        found = await self._memory.sessions.get_messages(key, archived=archived)
+        return [message for message in found if MARK in message.metadata]
 
-    async def _note(self, key: str, what: str, entries: Sequence[_Entry]) -> list[ChatMessage]:
-        if entries:
-            note = {MARK: {what: [entry.message.id for entry in entries]}}
-            await self._memory.sessions.add_message(key, Message(role="system", metadata=note), user_id=self.user_id)
-        return [entry.chat_message for entry in entries]
+    async def _oldest(self, key: str, n: int) -> list[Message]:
+        return (await self._kept(key, MessageStatus.ACTIVE))[: max(n, 0)]
+
+    async def _delete(self, key: str, messages: Sequence[Message]) -> list[ChatMessage]:
+        if messages:
+            await self._memory.sessions.delete_messages(key, _ids(messages))
+        return _restored(messages)
 
 
 def turn_id_in(store: AsyncDBChatStore, told: Told) -> str | None:
@@ -130,35 +132,23 @@ def turn_id_in(store: AsyncDBChatStore, told: Told) -> str | None:
     return None if isinstance(store, LongTermChatStore) and told.plain else uuid4().hex
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    message: Message
-    status: MessageStatus
-    fields: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def chat_message(self) -> ChatMessage:
-        content = self.message.content
-        blocks = [{"block_type": "text", "text": content}] if isinstance(content, str) else content or []
-        return ChatMessage.model_validate({"role": self.message.role, "blocks": blocks, **self.fields})
+def _ids(messages: Sequence[Message]) -> list[str]:
+    return [message.id for message in messages if message.id is not None]
 
 
-def _stored(message: ChatMessage, status: MessageStatus) -> Message:
+def _stored(message: ChatMessage, archived_at: datetime | None) -> Message:
     whole = message.model_dump(mode="json")
-    content = text_of(message) if is_plain(message) else whole["blocks"]
-    fields = {"status": status.value, "fields": {"additional_kwargs": whole["additional_kwargs"]}}
-    return Message(role=message.role.value, content=content, metadata={MARK: fields})
+    role, blocks = whole.pop("role"), whole.pop("blocks")
+    content = text_of(message) if is_plain(message) else blocks
+    return Message(role=role, content=content, metadata={MARK: whole}, archived_at=archived_at)
 
 
-def _played(log: Iterable[Message]) -> list[_Entry]:
-    entries: dict[str, _Entry] = {}
-    for message in log:
-        mark = message.metadata.get(MARK) or {}
-        if "status" in mark and message.id is not None:
-            entries[message.id] = _Entry(message, MessageStatus(mark["status"]), mark["fields"])
-        for one in mark.get(DROP, ()):
-            entries.pop(one, None)
-        for one in mark.get(ARCHIVE, ()):
-            if one in entries:
-                entries[one] = replace(entries[one], status=MessageStatus.ARCHIVED)
-    return list(entries.values())
+def _restored(messages: Sequence[Message]) -> list[ChatMessage]:
+    return [
+        ChatMessage.model_validate({**one.metadata[MARK], "role": one.role, "blocks": _blocks(one)}) for one in messages
+    ]
+
+
+def _blocks(message: Message) -> list[Any]:
+    content = message.content
+    return [{"block_type": "text", "text": content}] if isinstance(content, str) else content or []

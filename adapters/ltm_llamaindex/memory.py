@@ -16,31 +16,18 @@ import ltm_core
 from ltm_core import AsyncMemory, ConfigurationError, ScopeError
 
 from .binding import Resolver, async_memory
-from .block import Kept, LongTermMemoryBlock, keeping
+from .block import Kept, LongTermMemoryBlock, Texts, keeping
 from .capturing import capture
 from .chat_store import turn_id_in
 from .learning_store import LearningChatStore
 from .line import Line
 from .messages import Turns, text_of
 from .restoring import address, chat_store_of, dumped, memory_at, offer, register
+from .serialising import HOW, read, written
 
 Learn = Literal["every_turn", "flush", "off"]
 
 log = logging.getLogger("ltm_llamaindex")
-
-_NUMBERS = ("token_limit", "token_flush_size", "chat_history_token_ratio")
-_HOW = (
-    "top_k",
-    "token_budget",
-    "strategy",
-    "min_relevance",
-    "namespace",
-    "recall_timeout",
-    "require_user",
-    "strict",
-)
-# What of the block is written down; callables are not, and stay with the application.
-_OF_BLOCK = ("name", "priority", "user_id", "agent_id", "learn", *_HOW)
 
 
 class LongTermMemory(Memory):
@@ -57,7 +44,7 @@ class LongTermMemory(Memory):
     _places_itself: bool = PrivateAttr(default=True)
     _live_key: str = PrivateAttr(default_factory=lambda: uuid4().hex)
     _turns: Turns = PrivateAttr(default_factory=Turns)
-    _kept: Kept = PrivateAttr(default_factory=dict)
+    _kept: Texts = PrivateAttr(default_factory=dict)
     _line: Line = PrivateAttr(default_factory=Line)
 
     def model_post_init(self, context: Any, /) -> None:
@@ -81,6 +68,7 @@ class LongTermMemory(Memory):
         learn: Learn = "every_turn",
         memory_blocks: list[BaseMemoryBlock[Any]] | None = None,
         insert_method: InsertMethod | None = None,
+        chat_history: list[ChatMessage] | None = None,
         **options: Any,
     ) -> LongTermMemory:
         """A memory for one conversation.
@@ -93,6 +81,7 @@ class LongTermMemory(Memory):
             learn: From `every_turn`; on `flush` only from what no longer fits the history; `off`.
             memory_blocks: Other blocks, beside ours.
             insert_method: Where all blocks go; without it, where the model sees them.
+            chat_history: Messages to begin with, in place of those that are there.
             options: As for our block: `top_k`, `token_budget`, `strict`, …; and as for LlamaIndex's
                 `Memory.from_defaults`: `chat_store`, `async_database_uri`, `token_limit`, ….
 
@@ -100,7 +89,7 @@ class LongTermMemory(Memory):
         """
         who = {"user_id": user_id, "agent_id": agent_id, "scope_resolver": scope_resolver}
         named = {name: one for name, one in who.items() if one is not None}
-        how = {name: options.pop(name) for name in _HOW if name in options}
+        how = {name: options.pop(name) for name in HOW if name in options}
         ours = _block_of(block, memory, {**named, **how, "learn": "flush" if learn == "flush" else "off"})
         made = super().from_defaults(
             session_id=session_id or None,
@@ -110,6 +99,8 @@ class LongTermMemory(Memory):
         )
         assert isinstance(made, LongTermMemory)  # LlamaIndex makes a `cls` and calls it a Memory
         made._learn, made._places_itself = learn, insert_method is None
+        if chat_history is not None:  # set here, so that a question at its end is known to be open
+            made.set(chat_history)
         made._captures()
         return made
 
@@ -136,7 +127,11 @@ class LongTermMemory(Memory):
         return self._block
 
     async def aget(self, input: str | ChatMessage | None = None, **block_kwargs: Any) -> list[ChatMessage]:  # noqa: A002
-        """The history, with what is remembered in it. One question is recalled for once, however often it is got."""
+        """The history, with what is remembered in it.
+
+        Recalled for is `input` or else what the user said last, if that is not answered yet: once, however often the
+        history is got. Behind an answer the same memories stay, and nothing new is looked for.
+        """
         query = text_of(input) if isinstance(input, ChatMessage) else input
         with keeping(self._kept_for(query)):
             return await Memory.aget(self._placing(query), input=query, **block_kwargs)
@@ -197,19 +192,16 @@ class LongTermMemory(Memory):
 
     def to_dict(self, **kwargs: Any) -> dict[str, Any]:
         """What it takes to be found again in this process and rebuilt in another."""
-        block = {name: getattr(self.block, name) for name in _OF_BLOCK}
         return {
             "class_name": self.class_name(),
             "live_key": self._live_key,
-            "session_id": self.session_id,
             "memory": address(self.core),
             "chat_store": dumped(self.sql_store),
+            "options": written(self, self.block),
+            "insert_method": None if self._places_itself else self.insert_method.value,
             "learn": self._learn,
             "said": self._turns.said,
-            "insert_method": None if self._places_itself else self.insert_method.value,
-            "block": {name: value for name, value in block.items() if not callable(value)},
             "other_blocks": [one.name for one in self.memory_blocks if one is not self._block],
-            **{name: getattr(self, name) for name in _NUMBERS},
         }
 
     @classmethod
@@ -236,12 +228,10 @@ class LongTermMemory(Memory):
             log.warning("Restored without the blocks %s. Add them to memory_blocks again.", data["other_blocks"])
         made = cls.from_defaults(
             memory=memory,
-            session_id=data["session_id"],
-            block=data["block"],
-            learn=data["learn"],
-            insert_method=InsertMethod(data["insert_method"]) if data["insert_method"] else None,
             chat_store=chat_store_of(data["chat_store"], memory),
-            **{name: data[name] for name in _NUMBERS},
+            insert_method=InsertMethod(data["insert_method"]) if data["insert_method"] else None,
+            learn=data["learn"],
+            **read(data["options"]),
         )
         made._turns = Turns(data["said"])
         made._live_key = data["live_key"]
@@ -260,10 +250,10 @@ class LongTermMemory(Memory):
             self._kept.clear()
 
     def _kept_for(self, query: str | None) -> Kept | None:
-        """What was recalled for the question that is open; for another one, nothing."""
-        if self._is_open(query):
-            return self._kept
-        return dict(self._kept) if query is None else None
+        """What was recalled for the question that is open or was answered last; nothing for another one."""
+        if query is None and not self._turns.said:
+            return Kept(self._kept, complete=True)
+        return Kept(self._kept) if self._is_open(query) else None
 
     def _placing(self, query: str | None) -> Memory:
         """This memory with the place for what is remembered: at the question, where the history holds it.

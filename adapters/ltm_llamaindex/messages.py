@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
-from llama_index.core.base.llms.types import ChatMessage, MessageRole, TextBlock, ToolCallBlock
+from llama_index.core.base.llms.types import ChatMessage, MessageRole, TextBlock
 
 _REASONED = re.compile(r"\A\s*Thought:.*?^\s*Answer:", re.DOTALL | re.MULTILINE)
 
@@ -35,7 +35,7 @@ def is_plain(message: ChatMessage) -> bool:
 
 
 def _calls_tools(message: ChatMessage) -> bool:
-    calls = any(isinstance(block, ToolCallBlock) for block in message.blocks)
+    calls = any(block.block_type == "tool_call" for block in message.blocks)
     return calls or bool(message.additional_kwargs.get("tool_calls"))
 
 

@@ -70,7 +70,7 @@ def dumped(store: AsyncDBChatStore) -> dict[str, Any]:
         return {"class_name": store.class_name(), "user_id": store.user_id}
     if not isinstance(store, SQLAlchemyChatStore):
         return {"class_name": store.class_name()}
-    shown = make_url(store.async_database_uri).render_as_string(hide_password=True)
+    shown = _without_password(store.async_database_uri)
     return {**store.model_dump(), "class_name": store.class_name(), "async_database_uri": shown}
 
 
@@ -93,6 +93,12 @@ def _open(place: dict[str, Any]) -> AsyncMemory | None:
     there = (place["url"], place["tenant"])
     found = (one for one in _MEMORIES.values() if (_url(one), one.runtime.tenant) == there)
     return next(found, None) if place["url"] is not None else None
+
+
+def _without_password(url: str) -> str:
+    # One without stays as it is: SQLAlchemy writes `:memory:` in a way that LlamaIndex does not know again.
+    parts = make_url(url)
+    return url if parts.password is None else parts.render_as_string(hide_password=True)
 
 
 def _url(memory: AsyncMemory) -> str | None:

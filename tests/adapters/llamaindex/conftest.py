@@ -9,6 +9,13 @@ import pytest
 
 
 @pytest.fixture(autouse=True)
+def no_write_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even on a busy machine."""
+    if find_spec("llama_index") is not None:
+        monkeypatch.setattr("ltm_llamaindex.binding.PATIENCE", 30.0)
+
+
+@pytest.fixture(autouse=True)
 def nothing_is_left_open(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """LlamaIndex leaves connections of its chat stores and event loops open, which is an error in our tests."""
     if find_spec("llama_index") is None:
@@ -24,7 +31,6 @@ def nothing_is_left_open(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         return made[-1]
 
     monkeypatch.setattr(sql, "create_async_engine", creating)
-    monkeypatch.setattr("ltm_llamaindex.binding.PATIENCE", 30.0)  # on a busy machine no write is left behind
     # The loop that its blocking calls find; it would make one and never close it.
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)

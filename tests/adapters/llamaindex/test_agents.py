@@ -23,6 +23,7 @@ from llama_index.core.agent.workflow import AgentWorkflow, FunctionAgent, ReActA
 from llama_index.core.base.llms.types import ChatMessage, TextBlock
 from llama_index.core.memory import InsertMethod, StaticMemoryBlock
 from llama_index.core.memory import Memory as StockMemory
+from llama_index.core.prompts import RichPromptTemplate
 from llama_index.core.workflow import Context, JsonPickleSerializer, JsonSerializer
 
 from ltm_llamaindex import LearningChatStore, LongTermChatStore, LongTermMemory, LongTermMemoryBlock
@@ -155,6 +156,28 @@ async def test_10_a_memory_that_is_gone_is_rebuilt_over_the_same_core_and_histor
     assert "set drink tea" in llm.texts[-1]
     assert "Oslo" in llm.texts[-1]
     assert len(learned(memory, "ana")) == 2
+
+
+def test_10_what_was_set_is_set_in_the_rebuilt_memory_too(memory: Memory) -> None:
+    mine = of(
+        memory,
+        token_limit=900,
+        token_flush_size=90,
+        chat_history_token_ratio=0.5,
+        image_token_size_estimate=7,
+        memory_blocks_template=RichPromptTemplate("{% for block in memory_blocks %}{{ block }}{% endfor %}"),
+        learn="flush",
+        block={"name": "facts", "top_k": 3, "token_budget": 70, "namespace": "work", "require_user": False},
+    )
+    written = {**json.loads(json.dumps(mine.to_dict())), "live_key": "gone"}
+    again = LongTermMemory.from_dict(written)
+    assert again is not mine
+    assert again.to_dict() == written
+    assert again.memory_blocks_template == mine.memory_blocks_template
+    assert again.image_token_size_estimate == 7
+    assert (again.token_limit, again.token_flush_size, again.chat_history_token_ratio) == (900, 90, 0.5)
+    assert (again.block.name, again.block.top_k, again.block.namespace) == ("facts", 3, "work")
+    assert again.block.learn == "flush"
 
 
 IN_ANOTHER_PROCESS = """

@@ -15,11 +15,12 @@ from tests.adapters.llamaindex.fakes import FakeLLM, call
 
 # isort: split
 from llama_index.core.agent.workflow import FunctionAgent
+from llama_index.core.chat_engine import SimpleChatEngine
 from llama_index.core.embeddings import MockEmbedding
 from llama_index.core.settings import Settings
 from llama_index.core.tools import FunctionTool
 
-from ltm_llamaindex import LongTermMemoryRetriever, completion, embedding, memory_tools
+from ltm_llamaindex import LongTermMemory, LongTermMemoryRetriever, completion, embedding, memory_tools
 
 
 def tools(memory: Memory, **options: Any) -> dict[str, FunctionTool]:
@@ -96,6 +97,19 @@ def test_a_memory_learns_with_a_model_of_llamaindex() -> None:
         memory.remember("I live in Lisbon.", user_id="ana")
         assert llm.seen
         assert [fact.value for fact in memory.facts.get_all(scope_id="ana")] == ["Lisbon"]
+
+
+def test_an_engine_of_the_settings_learns_with_their_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    fact = {"about": "user", "attribute": "home", "value": "Lisbon", "text": "User lives in Lisbon.", "sources": [1]}
+    llm = FakeLLM("Noted.", json.dumps({"facts": [fact]}), "In Lisbon.")
+    monkeypatch.setattr(Settings, "_llm", llm)
+    with Memory("memory://", complete=completion(), background=False) as memory:
+        first = LongTermMemory.from_defaults(memory=memory, user_id="ana")
+        assert str(SimpleChatEngine.from_defaults(memory=first).chat("I live in Lisbon.")) == "Noted."
+        assert first.flush(5)
+        second = LongTermMemory.from_defaults(memory=memory, user_id="ana")
+        assert str(SimpleChatEngine.from_defaults(memory=second).chat("Where do I live?")) == "In Lisbon."
+        assert "User lives in Lisbon." in llm.texts[-1]
 
 
 ROOT = Path(__file__).parents[3]

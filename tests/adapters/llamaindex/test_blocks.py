@@ -169,6 +169,16 @@ def test_a_memory_or_an_async_one_and_a_block_of_your_own_may_be_passed(memory: 
     assert LongTermMemory(token_limit=100, memory_blocks=[mine.block]).core is mine.core
 
 
+def test_two_blocks_of_ours_recall_each_for_itself(memory: Memory) -> None:
+    memory.remember("set location the night train", user_id="ana", namespace="work")
+    other = LongTermMemoryBlock(memory, name="work", user_id="ana", namespace="work", recall_timeout=None)
+    mine = of(memory, memory_blocks=[other])
+    mine.put(ChatMessage(QUESTION))
+    seen = str(mine.get())
+    assert "Oslo" in seen
+    assert "the night train" in seen
+
+
 @pytest.mark.parametrize("memory_given", [None, "sqlite:///x.db"])
 def test_what_is_no_memory_is_refused_with_advice(memory_given: Any) -> None:
     with pytest.raises(ConfigurationError, match="Pass memory="):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,7 +16,7 @@ from ltm_core.policies import Extracting
 from ltm_core.stores.base import Record
 from ltm_core.stores.memory import DictStore
 from ltm_core.wrapping.faults import faults_of
-from tests.adapters.conftest import learned
+from tests.adapters.conftest import Recalls, learned
 from tests.adapters.llamaindex.fakes import ENGINES, MODES, FakeLLM, condense_question, say, simple
 from tests.conftest import told
 
@@ -182,13 +181,18 @@ class Hanging(DictStore):
         raise AssertionError
 
 
-def test_14_a_hanging_store_costs_the_recall_timeout_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ltm_llamaindex.binding.PATIENCE", 0.1)
+@engines
+@modes
+async def test_14_a_store_that_hangs_for_ever_costs_the_recall_timeout_and_no_answer(
+    engine: Callable[..., Any], mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ltm_llamaindex.binding.PATIENCE", 0.05)
     with Memory(store=Hanging(), background=False) as memory:
-        engine = simple(FakeLLM(), of(memory, block={"recall_timeout": 0.05}))
-        start = time.perf_counter()
-        assert str(engine.chat("Hello")) == "Noted."
-        assert time.perf_counter() - start < 0.05 + 0.2
+        mine, llm, plain = of(memory, block={"recall_timeout": 0.05}), FakeLLM(), FakeLLM()
+        answering = asyncio.to_thread(lambda: asyncio.run(say(engine(llm, mine), mode, "Hello")))
+        assert await asyncio.wait_for(answering, 5) == await say(engine(plain, None), mode, "Hello")
+        assert llm.texts == plain.texts
+        assert faults_of(memory.runtime).counts["recall: TimeoutError"] == 1
 
 
 async def test_16_a_question_of_ten_times_the_limit_keeps_the_facts(memory: Memory) -> None:
@@ -203,10 +207,46 @@ def test_17_messages_with_images_neither_crash_nor_hide_the_question(text: str |
     question = ChatMessage(role="user", blocks=[picture, *([TextBlock(text=text)] if text else [])])
     mine = of(memory)
     mine.put(question)
-    mine.put(ChatMessage(role="assistant", content="A dot."))
     seen = str(mine.get())
+    mine.put(ChatMessage(role="assistant", content="A dot."))
     assert ("Oslo" in seen) == (text is not None)
     assert learned(memory, "ana") == ([[("user", text), ("assistant", "A dot.")]] if text else [])
+
+
+def test_17_a_question_is_the_text_of_its_message_without_the_image(memory: Memory, recalls: Recalls) -> None:
+    picture = ImageBlock(image=b"R0lGODlhAQABAAAAACw=", image_mimetype="image/gif")
+    mine = of(memory)
+    assert "Oslo" in str(mine.get(input=ChatMessage(role="user", blocks=[picture, TextBlock(text="My location?")])))
+    assert mine.get(input=ChatMessage(role="user", blocks=[picture])) == []
+    assert recalls.count == 1
+
+
+def test_05_behind_an_answer_nothing_new_is_looked_for(memory: Memory, recalls: Recalls) -> None:
+    mine = of(memory)
+    mine.put(ChatMessage("Where is my location?"))
+    mine.get()
+    mine.put(ChatMessage(role="assistant", content="In Oslo."))
+    assert "User lives in Oslo" in str(mine.get())
+    assert recalls.count == 1
+    assert "User lives in Oslo" not in str(of(memory, session_id=mine.session_id, chat_store=mine.sql_store).get())
+    assert recalls.count == 1
+
+
+def test_01_what_the_history_shows_is_not_told_once_more_and_other_sessions_hear_of_it(memory: Memory) -> None:
+    mine, llm = of(memory), FakeLLM()
+    simple(llm, mine).chat("set drink green tea")
+    simple(llm, mine).chat("And which drink now?")
+    assert llm.texts[-1].count("green tea") == 1
+    simple(llm, of(memory)).chat("Which drink?")
+    assert "green tea" in llm.texts[-1]  # not learned yet
+
+
+def test_19_a_history_to_begin_with_is_not_learned_but_its_open_question_is(memory: Memory) -> None:
+    history = [ChatMessage("set a 1"), ChatMessage(role="assistant", content="Long ago."), ChatMessage("set b 2")]
+    mine = of(memory, chat_history=history)
+    mine.put(ChatMessage(role="assistant", content="Noted."))
+    assert learned(memory, "ana") == [[("user", "set b 2"), ("assistant", "Noted.")]]
+    assert len(mine.get_all()) == 4
 
 
 def test_18_reset_forgets_the_history_and_forget_user_the_facts(memory: Memory) -> None:
