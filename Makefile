@@ -2,6 +2,7 @@
 
 VENV := .venv
 BIN := $(VENV)/bin
+FLOORS := $(VENV)/floors
 
 # The newest Python that has what we need; override with PYTHON=…
 PYTHON ?= $(shell for python in python3.14 python3.13 python3.12 python3.11 python3; do \
@@ -15,13 +16,19 @@ NEEDS = pyproject.toml constraints.txt $(BIN)/python $(filter-out uv,$(UV))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: demo test lint bench docs clean help
+.PHONY: demo test floors lint bench docs clean help
 
 demo: $(VENV)/.demo ## See it remember, without a key, a download or a server
 	@$(BIN)/ltm demo $(ARGS)
 
 test: lint ## Check everything; ARGS="-k scope" goes to pytest
 	@LTM_REQUIRE_LANGCHAIN=1 LTM_REQUIRE_LLAMAINDEX=1 $(BIN)/pytest -q -n 2 $(ARGS)
+	@test -n "$(ARGS)" || $(MAKE) --no-print-directory floors
+
+floors: $(FLOORS)/langchain/.done $(FLOORS)/llamaindex/.done ## Check the adapters on the oldest frameworks they promise
+	@LTM_REQUIRE_LANGCHAIN=1 LTM_FLOORS=1 $(FLOORS)/langchain/bin/pytest -q -n 2 tests/adapters/langchain \
+		--ignore tests/adapters/langchain/test_upstream.py
+	@LTM_REQUIRE_LLAMAINDEX=1 $(FLOORS)/llamaindex/bin/pytest -q -n 2 tests/adapters/llamaindex
 
 lint: $(VENV)/.test ## Check style and types only
 	@$(BIN)/ruff check --quiet .
@@ -50,6 +57,16 @@ $(VENV)/.test: $(NEEDS)
 	@echo "Installing ltm-core and its tools into $(VENV) …"
 	@$(INSTALL) --group dev -e '.[cli,langchain,langchain-classic,llamaindex,mysql,postgres,psycopg,redis,vectors]'
 	@touch $(VENV)/.demo $@
+
+$(FLOORS)/langchain/.done: PARTS = '.[langchain,langchain-classic]' blockbuster langchain-tests langgraph-checkpoint-sqlite langmem
+$(FLOORS)/llamaindex/.done: PARTS = '.[llamaindex]' openai
+
+$(FLOORS)/%/.done: tests/adapters/%/floors.txt pyproject.toml $(VENV)/.test
+	@echo "Installing the oldest $* that is promised into $(@D) …"
+	@rm -rf $(@D) && $(UV) venv --quiet --python $(BIN)/python $(@D)
+	@$(UV) pip install --quiet --python $(@D)/bin/python -c $< -b constraints.txt \
+		-e $(PARTS) hypothesis pytest pytest-asyncio pytest-xdist
+	@touch $@
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer with sqlite3 and ssl was found." \

@@ -10,7 +10,7 @@ from langgraph.store.base import GetOp, Item, PutOp, SearchItem, SearchOp
 
 from ltm_core import AsyncMemory, Fact, MemoryScope
 
-from .filters import passes
+from .filters import checked, passes
 
 ROOT = "ltm"
 
@@ -49,7 +49,8 @@ class FactsView:
         else:
             found = await self._facts.get_all(*owner)
         items = [SearchItem(**_shown(fact, op.namespace_prefix), score=fact.score) for fact in found]
-        return [item for item in items if passes(item.value, op.filter)][op.offset : most]
+        wanted = checked(op.filter)
+        return [item for item in items if passes(item.value, wanted)][op.offset : most]
 
 
 def _owner(namespace: tuple[str, ...]) -> tuple[MemoryScope, str | None]:

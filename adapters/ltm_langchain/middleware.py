@@ -47,7 +47,7 @@ class LongTermMemoryMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
 
     What is recalled goes into the system message of each model call and nowhere else: not into the state, a
     checkpoint or a stream. It is recalled once per turn. The user's words are written down before the model is called,
-    the answer when the agent is done; both are learned in the background. Put it last in the list of middleware.
+    the answer when the agent is done; the turn is learned in the background, once. Put it last in the list.
 
     Args:
         memory: Where to remember. Whoever made it closes it.
@@ -107,7 +107,7 @@ class LongTermMemoryMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
             with apart():
                 turn.begin_now()
                 known = self._turns.keep(turn, request.messages)
-                turn.finish_now()
+                turn.open_now()
         response = handler(_informed(request, known))
         self._turns.answered(turn.who, known, response)
         return response
@@ -122,7 +122,7 @@ class LongTermMemoryMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
             with apart():
                 await turn.begin()
                 known = self._turns.keep(turn, request.messages)
-                await turn.finish()
+                await turn.open()
         response = await handler(_informed(request, known))
         self._turns.answered(turn.who, known, response)
         return response
@@ -153,12 +153,11 @@ class LongTermMemoryMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
         """The same turn with nothing left to write but the answer: the user's words are written already."""
         turn, answer = self._turn(messages, runtime), last_answer(messages)
         known = self._turns.forget(turn.who, messages)
-        turn_id = turn.turn_id or (known.turn_id if known else None)
-        if answer is None or turn_id is None:
+        turn.turn_id = turn.turn_id or (known.turn_id if known else None)
+        if answer is None or turn.turn_id is None:
             turn.close()
-            return turn
-        turn.turn_id = f"{turn_id}:answer"
-        turn.said = [role_message(answer)]
+        else:
+            turn.is_written, turn.said = True, [role_message(answer)]
         return turn
 
 

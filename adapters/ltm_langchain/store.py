@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import asynccontextmanager, contextmanager
+from datetime import datetime
 from threading import Event, Thread
-from typing import Any, Self
+from typing import Any, Protocol, Self
 from urllib.parse import quote, unquote
 
 from langchain_core.embeddings import Embeddings
@@ -28,22 +29,39 @@ from langgraph.store.base import (
     validate_op_namespace,
 )
 
-from ltm_core import AsyncMemory, ConfigurationError, Memory
+from ltm_core import AsyncMemory, Memory
 
 from .faces import apart, async_face, tolerance, wait
 from .facts_view import FactsView, is_facts
-from .filters import matches, passes, ranked
+from .filters import beginning, checked, matches, passes, ranked, split
 from .people import People, Who
 
 Namespace = tuple[str, ...]
+Place = tuple[Namespace, str]
+
+
+class Stored(Protocol):
+    """An item as the memory keeps it."""
+
+    @property
+    def namespace(self) -> Namespace: ...  # noqa: D102
+    @property
+    def key(self) -> str: ...  # noqa: D102
+    @property
+    def value(self) -> dict[str, Any]: ...  # noqa: D102
+    @property
+    def created_at(self) -> datetime: ...  # noqa: D102
+    @property
+    def updated_at(self) -> datetime: ...  # noqa: D102
 
 
 class LongTermMemoryStore(BaseStore):
     """Key-value pairs of graphs and their tools, in the database of a memory; sync and async, on any loop or thread.
 
     An item is found by namespace and key alone. It is about the user that `subject_of` names for its namespace, else
-    about the user of the run that writes it, else about nobody: `memory.erase` reaches those of a user. Namespaces
-    `("ltm", "user", label)` show the facts of that user live: what is put there is remembered, a search recalls.
+    about the user of the run that writes it, else about nobody: erasing a user reaches the items about that user.
+    Namespaces `("ltm", "user", label)` show the facts of that user live: what is put there is remembered, a search
+    recalls.
 
     Args:
         memory: Where to keep the items.
@@ -67,7 +85,7 @@ class LongTermMemoryStore(BaseStore):
         user_id_key: str = "user_id",
     ) -> None:
         self._memory = async_face(memory)
-        self._items = _items(self._memory)
+        self._items = self._memory.items
         self._facts = FactsView(self._memory)
         self._people = People(user_id, user_id_key=user_id_key)
         self._subject_of = subject_of or (lambda _: None)
@@ -112,7 +130,10 @@ class LongTermMemoryStore(BaseStore):
         wait(self._memory, self._memory.runtime.open())
 
     def batch(self, ops: Iterable[Op]) -> list[Result]:
-        """Run operations together: reads see what was there before the writes, which are done all or none."""
+        """Run operations together: reads see what was there before the writes.
+
+        Items are written all or none; facts, in the namespaces that show them, before them and one by one.
+        """
         todo = _checked(ops)
         vectors = self._embedded(todo)
         return wait(self._memory, self._run(todo, vectors, self._user()))
@@ -126,7 +147,7 @@ class LongTermMemoryStore(BaseStore):
 
     def sweep_ttl(self) -> int:
         """Remove what has expired; returns how many items."""
-        return int(wait(self._memory, self._items.sweep()))
+        return wait(self._memory, self._items.sweep())
 
     def start_ttl_sweeper(self, sweep_interval_minutes: float | None = None) -> Future[None]:
         """Sweep now and then on a thread of its own, until `stop_ttl_sweeper`."""
@@ -158,15 +179,20 @@ class LongTermMemoryStore(BaseStore):
         found = await self._items.get(gets)
         results = [await self._read(op, found, vectors) for op in ops]
         await self._items.touch(_used(ops, results))
-        puts = {(op.namespace, op.key): op for op in ops if isinstance(op, PutOp)}
-        for op in puts.values():
-            if is_facts(op.namespace):
-                await self._facts.put(op)
-        stored = [op for op in puts.values() if not is_facts(op.namespace)]
-        await self._items.write([self._write(op, vectors, user) for op in stored])
+        await self._write({(op.namespace, op.key): op for op in ops if isinstance(op, PutOp)}.values(), vectors, user)
         return results
 
-    async def _read(self, op: Op, found: Mapping[Any, Any], vectors: Mapping[str, list[float]]) -> Result:
+    async def _write(self, puts: Iterable[PutOp], vectors: Mapping[str, list[float]], user: str | None) -> None:
+        entries = []
+        for op in puts:
+            if is_facts(op.namespace):
+                await self._facts.put(op)
+            else:
+                about, embedded = self._subject_of(op.namespace) or user, [vectors[text] for text in self._texts(op)]
+                entries.append(self._items.entry(op.namespace, op.key, op.value, op.ttl, embedded, about))
+        await self._items.write(entries)
+
+    async def _read(self, op: Op, found: Mapping[Place, Stored], vectors: Mapping[str, list[float]]) -> Result:
         if isinstance(op, GetOp):
             if is_facts(op.namespace):
                 return await self._facts.get(op)
@@ -179,20 +205,20 @@ class LongTermMemoryStore(BaseStore):
         return None
 
     async def _search(self, op: SearchOp, vectors: Mapping[str, list[float]]) -> list[SearchItem]:
-        items = [item for item in await self._items.under(op.namespace_prefix) if passes(item.value, op.filter)]
+        tests, rest = split(checked(op.filter))
         query = vectors.get(f"?{op.query}") if op.query else None
+        if query is None and not rest:
+            page = await self._items.under(op.namespace_prefix, tests, op.limit, op.offset)
+            return [SearchItem(**_common(item)) for item in page]
+        items = [item for item in await self._items.under(op.namespace_prefix, tests) if passes(item.value, rest)]
         found = ranked(items, query) if query is not None else [(item, None) for item in items]
         return [SearchItem(**_common(item), score=score) for item, score in found[op.offset : op.offset + op.limit]]
 
     async def _namespaces(self, op: ListNamespacesOp) -> list[Namespace]:
-        every = {item.namespace for item in await self._items.under(())}
-        wanted = (one for one in every if all(matches(condition, one) for condition in op.match_conditions or ()))
+        conditions = op.match_conditions or ()
+        every = {item.namespace for item in await self._items.under(beginning(conditions))}
+        wanted = (one for one in every if all(matches(condition, one) for condition in conditions))
         return sorted({one[: op.max_depth] for one in wanted})[op.offset : op.offset + op.limit]
-
-    def _write(self, op: PutOp, vectors: Mapping[str, list[float]], user: str | None) -> Any:
-        embedded = [vectors[text] for text in self._texts(op)]
-        about = self._subject_of(op.namespace) or user
-        return self._items.entry(op.namespace, op.key, op.value, op.ttl, embedded, about)
 
     def _user(self) -> str | None:
         with tolerance(self._memory, "who"):
@@ -237,7 +263,7 @@ def _checked(ops: Iterable[Op]) -> list[Op]:
     return todo
 
 
-def _common(item: Any) -> dict[str, Any]:
+def _common(item: Stored) -> dict[str, Any]:
     return {name: getattr(item, name) for name in ("namespace", "key", "value", "created_at", "updated_at")}
 
 
@@ -246,9 +272,3 @@ def _used(ops: Sequence[Op], results: Sequence[Any]) -> list[tuple[Namespace, st
     reads = [(op, result) for op, result in zip(ops, results, strict=True) if isinstance(op, GetOp | SearchOp)]
     shown = [result if isinstance(op, SearchOp) else [result] for op, result in reads if op.refresh_ttl]
     return [(item.namespace, item.key) for items in shown for item in items if item and not is_facts(item.namespace)]
-
-
-def _items(memory: Any) -> Any:
-    if not hasattr(memory, "items"):
-        raise ConfigurationError("This memory keeps no items. Upgrade ltm-core.")
-    return memory.items

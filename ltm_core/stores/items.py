@@ -14,12 +14,13 @@ from typing import Any, Protocol, TypeVar
 from ..model import valid_json
 from ..scope import Scope, digest
 from .again import again
-from .base import AnyOf, Compare, Condition, Delete, Not, Put, Record, Store, Where
+from .base import AnyOf, Compare, Condition, Delete, Not, Operator, Put, Record, Store, Where
 
 R = TypeVar("R")
 
 Namespace = tuple[str, ...]
 Place = tuple[Namespace, str]
+ValueTest = tuple[str, Operator, Any]
 
 
 class Runs(Protocol):
@@ -74,13 +75,21 @@ class Items:
     async def get(self, places: Iterable[Place]) -> dict[Place, Item]:
         """The items at these places, as far as they are there."""
         ids = tuple({self._id(*place) for place in places})
-        found = await self._runtime.run(self._scan(self._all(ids), self._alive())) if ids else []
+        found = await self._runtime.run(self._scan(self._all(ids).also(self._alive()))) if ids else []
         return {(item.namespace, item.key): item for item in map(_item, found)}
 
-    async def under(self, prefix: Namespace) -> list[Item]:
-        """The items whose namespace begins with these labels, the one written last first."""
-        test = Compare("namespace", "under", path(prefix))
-        return list(map(_item, await self._runtime.run(self._scan(self._all(), test, self._alive()))))
+    async def under(
+        self, prefix: Namespace, tests: Iterable[ValueTest] = (), limit: int | None = None, offset: int = 0
+    ) -> list[Item]:
+        """The items whose namespace begins with these labels, the one written last first.
+
+        `tests` are of names in their values, as `Compare` does them: `[("kind", "eq", "note")]`.
+        """
+        inside = [Compare(("value", name), operator, wanted) for name, operator, wanted in tests]
+        where = self._all().also(Compare("namespace", "under", path(prefix)), self._alive(), *inside)
+        most = None if limit is None else offset + limit
+        found = await self._runtime.run(self._scan(where, limit=most))
+        return list(map(_item, found[offset:]))
 
     async def write(self, writes: Sequence[ItemWrite]) -> None:
         """Do all of `writes` or none; of several at one place the last counts. Raises `InvalidInput` for no JSON."""
@@ -110,8 +119,8 @@ class Items:
         return AnyOf(Not(expires), Compare("expires_at", "gt", self._runtime.now()))
 
     # Coroutines of our own: the store is open by the time that they run.
-    async def _scan(self, where: Where, *tests: Condition) -> list[Record]:
-        return await self._runtime.store.scan(where.also(*tests), order=[("updated_at", "desc")])
+    async def _scan(self, where: Where, limit: int | None = None) -> list[Record]:
+        return await self._runtime.store.scan(where, order=[("updated_at", "desc")], limit=limit)
 
     async def _purge(self, where: Where) -> int:
         return await self._runtime.store.purge(where)
@@ -145,8 +154,7 @@ class Items:
         async for attempt in again():
             with attempt:
                 now = self._runtime.now()
-                expiring = Compare("expires_at", "gt", now)
-                found = await self._scan(self._all(ids), expiring)
+                found = await self._scan(self._all(ids).also(Compare("expires_at", "gt", now)))
                 if found:
                     await self._runtime.store.apply([_touched(record, now) for record in found])
 

@@ -20,7 +20,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from ltm_core import AsyncMemory, Memory, PersistentFacts, Scope
+from ltm_core import PersistentFacts, Scope
 from ltm_core.edits import made
 from ltm_core.records import fact_record
 from ltm_core.runtime import Runtime
@@ -37,8 +37,11 @@ Call = Callable[[int], Awaitable[object]]
 
 
 def show(what: str, ratio: float, goal: str = "", **micros: float) -> None:
-    parts = ", ".join(f"{name} {value * 1e6:,.0f} µs" for name, value in micros.items())
-    print(f"{what:58} {ratio:6.2f} {goal:10} ({parts})")  # noqa: T201
+    told(what, ratio, goal, ", ".join(f"{name} {value * 1e6:,.0f} µs" for name, value in micros.items()))
+
+
+def told(what: str, ratio: float, goal: str, said: str) -> None:
+    print(f"{what:58} {ratio:6.2f} {goal:6} ({said})")  # noqa: T201
 
 
 async def in_turns(**calls: Call) -> dict[str, float]:
@@ -174,7 +177,7 @@ async def writers(together: str, alone: str, name: str, goal: str) -> None:
             await asyncio.gather(*(_write(store, writer) for writer in range(WRITERS)))
             rates[way] = WRITERS * EACH / (time.perf_counter() - began)
     said = ", ".join(f"{way} {rate:,.0f} facts/s" for way, rate in rates.items())
-    print(f"{f'64 writers, group commit / each alone, {name}':58} {rates['group'] / rates['alone']:6.2f} {goal:10} ({said})")  # noqa: T201
+    told(f"64 writers, group commit / each alone, {name}", rates["group"] / rates["alone"], goal, said)
 
 
 async def _write(store: Store, writer: int) -> None:

@@ -72,7 +72,7 @@ def main(url: str = "memory://") -> None:
             user, asked = f"bare-{number}", f"Which fact is number {number}?"
             memory.recall(asked, user_id=user)
             memory.observe({"role": "user", "content": asked}, user_id=user, turn_id="1")
-            memory.observe({"role": "assistant", "content": "Fine."}, user_id=user, turn_id="1:answer")
+            memory.observe({"role": "assistant", "content": "Fine."}, user_id=user, turn_id="1")
 
         without, with_memory, verbs = p50(agent(Node()), agent(LongTermMemoryMiddleware(memory)), bare)
         added = with_memory - without

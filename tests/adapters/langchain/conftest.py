@@ -8,6 +8,8 @@ from typing import NoReturn
 
 import pytest
 
+from ltm_core import Memory
+
 MISSING = "LangChain is not installed. Install it with: pip install 'ltm-core[langchain,langchain-classic]'"
 
 
@@ -20,6 +22,14 @@ def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> 
     """Skip these tests where there is no LangChain, unless LTM_REQUIRE_LANGCHAIN=1 wants to hear of it."""
     wanted = os.environ.get("LTM_REQUIRE_LANGCHAIN") == "1" or find_spec("langchain")
     return None if wanted else _Skipped.from_parent(parent, path=module_path)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _read_once() -> None:
+    """The tables that come with the package are read when they are first needed: before any loop is watched."""
+    with Memory("memory://", background=False) as memory:
+        memory.remember("I live in Oslo.", user_id="ana")
+        memory.recall("Where do I live?", user_id="ana")
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

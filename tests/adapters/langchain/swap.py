@@ -1,16 +1,19 @@
-"""A pytest plugin that puts our store in the place of LangGraph's own ones, before their tests are collected."""
+"""A pytest plugin that puts ours in the place of LangGraph's stores and LangChain's history, before collection."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
+import langchain_core.chat_history
 import langgraph.store.memory
+from langchain_core.messages import BaseMessage
 
 from ltm_core import Memory
 from ltm_langchain import LongTermMemoryStore
+from ltm_langchain.history import LongTermMemoryChatMessageHistory
 
 
 class InMemory(LongTermMemoryStore):
@@ -37,6 +40,10 @@ class AsyncSqlite(LongTermMemoryStore):
 
     MIGRATIONS: tuple[str, ...] = ()
 
+    def __init__(self, memory: Memory, **options: Any) -> None:
+        super().__init__(memory, **options)
+        self._keeper = LongTermMemoryStore(memory, **options)
+
     @classmethod
     @asynccontextmanager
     async def from_conn_string(cls, conn_string: str, **options: Any) -> AsyncIterator[Any]:  # type: ignore[override]
@@ -45,22 +52,37 @@ class AsyncSqlite(LongTermMemoryStore):
         await memory.as_async().close()
 
     async def setup(self) -> None:  # type: ignore[override]
-        await self._memory.runtime.open()
+        await asyncio.to_thread(self._keeper.setup)
 
     async def sweep_ttl(self) -> int:  # type: ignore[override]
-        return int(await self._items.sweep())
+        return await asyncio.to_thread(self._keeper.sweep_ttl)
 
     async def start_ttl_sweeper(self, minutes: float | None = None) -> Any:  # type: ignore[override]
-        return asyncio.wrap_future(super().start_ttl_sweeper(minutes))
+        return asyncio.wrap_future(self._keeper.start_ttl_sweeper(minutes))
 
     async def stop_ttl_sweeper(self, timeout: float | None = None) -> bool:  # type: ignore[override] # noqa: ASYNC109
-        return await asyncio.to_thread(super().stop_ttl_sweeper, timeout)
+        return await asyncio.to_thread(self._keeper.stop_ttl_sweeper, timeout)
+
+
+class History(LongTermMemoryChatMessageHistory):
+    """Ours with the constructor of `InMemoryChatMessageHistory`, a model that is compared by its messages."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self, messages: Sequence[BaseMessage] = ()) -> None:
+        super().__init__("upstream", memory=Memory("memory://", background=False))
+        if messages:
+            self.add_messages(messages)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, History) and self.messages == other.messages
 
 
 def _url(path: str) -> str:
     return "memory://" if path == ":memory:" else f"sqlite:///{path}"
 
 
+langchain_core.chat_history.InMemoryChatMessageHistory = History  # type: ignore[misc,assignment]
 langgraph.store.memory.InMemoryStore = InMemory  # type: ignore[misc,assignment]
 try:
     import langgraph.store.sqlite

@@ -114,7 +114,7 @@ def test_messages_instead_of_text(memory: Memory) -> None:
     assert [message.type for message in ours.load_memory_variables({"input": "Hi."})["history"]] == ["system"]
 
 
-def test_33_several_inputs_and_outputs_need_names(memory: Memory) -> None:
+def test_several_inputs_and_outputs_need_names(memory: Memory) -> None:
     ours = LongTermMemory(memory=memory, user_id="ana", input_key="question", output_key="answer")
     ours.save_context({"question": "Hi.", "lang": "en"}, {"answer": "Hello.", "sources": "none"})
     assert learned(memory, "ana") == [[("user", "Hi."), ("assistant", "Hello.")]]

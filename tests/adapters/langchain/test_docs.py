@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from ltm_core.testing.fakes import FakeOpenAI
 
 ROOT = Path(__file__).parents[3]
 PAGE = ROOT / "docs" / "howto" / "langchain.md"
@@ -30,6 +33,23 @@ def test_an_example_remembers_what_it_was_told(example: Path) -> None:
     done = subprocess.run([sys.executable, str(example)], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert EXPECTED[example.stem] in done.stdout
+
+
+@pytest.mark.parametrize("example", [one for one in EXAMPLES if EXPECTED[one.stem]], ids=lambda path: path.stem)
+def test_an_example_runs_unchanged_with_a_model_of_a_provider(example: Path) -> None:
+    for needed in ("langchain_openai", "langmem"):
+        pytest.importorskip(needed, reason=f"{needed} is not installed. Install it with: pip install {needed}")
+    with FakeOpenAI(lambda _: "Fine.") as server:
+        where = {"LTM_EXAMPLE_MODEL": "openai:gpt-4.1", "OPENAI_BASE_URL": server.url, "OPENAI_API_KEY": "none"}
+        done = subprocess.run(
+            [sys.executable, str(example)], capture_output=True, text=True, timeout=120, env={**os.environ, **where}
+        )
+        assert done.returncode == 0, done.stderr
+        assert server.requests
+
+
+def test_06_the_page_says_where_to_put_the_middleware() -> None:
+    assert "**Put it last in the list.**" in PAGE.read_text(encoding="utf-8")
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

@@ -77,7 +77,7 @@ def test_a_chain_gets_what_is_known_as_a_variable(memory: Memory, value: Any) ->
     assert "Oslo" in memory_context(memory).invoke(value, run(user_id="ana"))
 
 
-def test_28_braces_in_a_fact_are_no_variables_of_the_prompt(memory: Memory) -> None:
+def test_07_braces_in_a_fact_are_no_variables_of_the_prompt(memory: Memory) -> None:
     memory.facts.add("motto", "{curly}", scope_id="ana", text="The motto is {curly}.")
     model = Scripted()
     _chain(memory, model).invoke({"input": "What is my motto?"}, run(user_id="ana"))
@@ -99,7 +99,7 @@ def test_without_a_user_the_variable_is_empty(memory: Memory) -> None:
     assert memory_context(memory).invoke("Where?", run("t")) == ""
 
 
-class TestStandard(RetrieversIntegrationTests):
+class Test38Standard(RetrieversIntegrationTests):
     @property
     def retriever_constructor(self) -> type[LongTermMemoryRetriever]:
         return LongTermMemoryRetriever

@@ -9,18 +9,30 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 from langchain.agents import create_agent
 from langchain.tools import ToolRuntime, tool
+from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.store.base import GetOp, InvalidNamespaceError, PutOp, SearchOp
 from langgraph.store.memory import InMemoryStore
 
 from ltm_core import Memory
+from ltm_core.stores.base import Record, Where
+from ltm_core.stores.memory import DictStore
 from ltm_core.testing.fakes import Clock
-from ltm_langchain import LongTermMemoryMiddleware, LongTermMemoryStore
+from ltm_langchain import (
+    LongTermMemoryMiddleware,
+    LongTermMemoryRetriever,
+    LongTermMemoryStore,
+    create_memory_tools,
+    create_search_memory_tool,
+    memory_context,
+)
+from ltm_langchain.filters import passes
 from tests.adapters.langchain.models import Scripted, call, run, said
 from tests.conftest import told
 
@@ -62,7 +74,7 @@ def test_13_labels_are_compared_whole_and_are_no_patterns(store: LongTermMemoryS
         assert [item.value["label"] for item in store.search(("users", label))] == [label]
 
 
-def test_20_a_period_in_a_label_is_refused_in_batches_too(store: LongTermMemoryStore) -> None:
+def test_13_a_period_in_a_label_is_refused_in_batches_too(store: LongTermMemoryStore) -> None:
     with pytest.raises(InvalidNamespaceError):
         store.batch([PutOp(("users", "ana@example.com"), "key", {})])
 
@@ -127,11 +139,75 @@ def test_it_does_what_the_store_of_langgraph_does(ops: list[Any], prefix: tuple[
         ours = LongTermMemoryStore(memory)
         for op in ops:
             assert _plain(ours.batch([op])) == _plain(theirs.batch([op]))
-        for wanted in (None, {"n": number}, {"n": {"$gt": number}}, {"on": True}):
+        for wanted in (None, {"n": number}, {"n": {"$gt": number}}, {"n": {"$ne": number}}, {"on": True}):
             mine, other = ours.search(prefix, filter=wanted), theirs.search(prefix, filter=wanted)
             assert sorted(map(_shown, mine)) == sorted(map(_shown, other))
         # What is left of a namespace when its last item is gone, theirs still lists.
         assert set(ours.list_namespaces(prefix=prefix)) <= set(theirs.list_namespaces(prefix=prefix))
+
+
+SCALARS = some.one_of(
+    some.none(),
+    some.booleans(),
+    some.sampled_from([0, 1, 1.0, 0.5, -1, 2**53, 2**53 + 1, -(2**60)]),
+    some.sampled_from(["", "1", "a", "A", "%", "é"]),
+)
+ANY = SCALARS | some.lists(SCALARS, max_size=2)
+NAMES = some.sampled_from(["a", "b-c", "é", "a.b"])
+NUMBERS = some.sampled_from([0, 1, 0.5, -1, 2**53, 2**53 + 1])
+FILTERS = some.dictionaries(
+    NAMES,
+    ANY
+    | some.dictionaries(some.sampled_from(["$eq", "$ne"]), ANY, min_size=1)
+    | some.dictionaries(some.sampled_from(["$gt", "$gte", "$lt", "$lte"]), NUMBERS, min_size=1),
+    max_size=2,
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100)
+@given(some.lists(some.dictionaries(NAMES, ANY, max_size=3), max_size=5), FILTERS, some.integers(1, 3))
+def test_33_a_filter_means_the_same_to_every_database(
+    store: LongTermMemoryStore, values: list[dict[str, Any]], wanted: dict[str, Any], limit: int
+) -> None:
+    place = ("filtered", uuid4().hex)
+    store.batch([PutOp(place, str(number), value) for number, value in enumerate(values)])
+    every = store.search(place, limit=9)
+    expected = [item.key for item in every if passes(item.value, wanted)]
+    assert len(every) == len(values)
+    assert [item.key for item in store.search(place, filter=wanted, limit=9)] == expected
+    assert [item.key for item in store.search(place, filter=wanted, limit=limit, offset=1)] == expected[1:][:limit]
+
+
+class Counting(DictStore):
+    """Counts the items that are read."""
+
+    read = 0
+
+    async def scan(self, where: Where, **how: Any) -> list[Record]:
+        found = await super().scan(where, **how)
+        self.read += len(found) if where.kind == "item" else 0
+        return found
+
+
+def test_a_search_reads_no_more_than_it_shows() -> None:
+    counting = Counting()
+    with Memory(store=counting, background=False) as memory:
+        store = LongTermMemoryStore(memory)
+        store.batch([PutOp(("docs", f"{n % 2}"), str(n), {"n": n, "even": n % 2 == 0}) for n in range(100)])
+        counting.read = 0
+        assert len(store.search(("docs",), filter={"even": True, "n": {"$gte": 50}}, limit=5)) == 5
+        assert len(store.search(("docs", "1"), limit=5, offset=3)) == 5
+        assert counting.read == 5 + 8
+        assert store.list_namespaces(prefix=("other",)) == []
+        assert counting.read == 5 + 8
+
+
+@pytest.mark.parametrize("name", ["a b", "a'", "a) OR (1=1", ""])
+def test_33_a_hostile_name_in_a_filter_is_refused_even_where_nothing_is_stored(
+    store: LongTermMemoryStore, name: str
+) -> None:
+    with pytest.raises(ValueError, match="Invalid filter key"):
+        store.search(("nothing",), filter={name: 1})
 
 
 def _plain(results: Sequence[Any]) -> list[Any]:
@@ -188,6 +264,41 @@ def test_36_facts_learned_by_the_middleware_are_seen_live(held: Memory, store: L
         store.search(("ltm", "user"))
 
 
+@pytest.mark.parametrize("way", ["forget", "store", "tool"])
+def test_36_what_is_deleted_in_one_place_is_gone_in_all(held: Memory, store: LongTermMemoryStore, way: str) -> None:
+    who = run("t", user_id="ana@example.com")
+    mine = ("ltm", "user", store.label("ana@example.com"))
+    model = Scripted()
+    agent: Any = create_agent(model, middleware=[LongTermMemoryMiddleware(held)], checkpointer=InMemorySaver())
+    agent.invoke(said("set pet Rexford"), who)
+    held.flush()
+    _, recall, forget = create_memory_tools(held)
+    retriever = LongTermMemoryRetriever(memory=held)
+
+    def everywhere() -> list[str]:
+        """What each slot knows of the pet."""
+        agent.invoke(said("Which pet?"), run("u", user_id="ana@example.com"))
+        return [
+            model.prompts[-1],
+            repr(store.search(mine, query="pet")),
+            repr(store.search(mine)),
+            repr(store.get(mine, "pet")),
+            recall.invoke({"query": "pet"}, who),
+            create_search_memory_tool(held).invoke({"query": "pet"}, who),
+            repr(retriever.invoke("pet", who)),
+            memory_context(held).invoke("pet", who),
+        ]
+
+    assert ["Rexford" in text for text in everywhere()] == [True] * 8
+    if way == "forget":
+        held.forget("pet", user_id="ana@example.com")
+    elif way == "store":
+        store.delete(mine, "pet")
+    else:
+        forget.invoke({"key": "pet"}, who)
+    assert [text for text in everywhere() if "Rexford" in text] == []
+
+
 async def test_37_a_cancelled_call_leaves_the_store_usable(store: LongTermMemoryStore) -> None:
     for work in (store.aput(("docs",), "key", {"text": "a"}), store.asearch(("docs",), query="a")):
         task = asyncio.ensure_future(work)
@@ -199,7 +310,7 @@ async def test_37_a_cancelled_call_leaves_the_store_usable(store: LongTermMemory
     assert await store.aget(("docs",), "other") is not None
 
 
-def test_22_two_loops_and_many_threads_use_one_store(store: LongTermMemoryStore) -> None:
+def test_28_two_loops_and_many_threads_use_one_store(store: LongTermMemoryStore) -> None:
     asyncio.run(store.aput(("docs",), "key", {"n": 0}))
     assert asyncio.run(store.aget(("docs",), "key")) is not None
     with ThreadPoolExecutor(16) as threads:

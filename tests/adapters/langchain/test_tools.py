@@ -131,25 +131,25 @@ class _Standard:
         return self.example
 
 
-class TestRemember(_Standard, ToolsUnitTests):
+class Test38Remember(_Standard, ToolsUnitTests):
     name, example = "remember", {"content": "I live in Oslo."}
 
 
-class TestRecall(_Standard, ToolsUnitTests):
+class Test38Recall(_Standard, ToolsUnitTests):
     name, example = "recall", {"query": "Where?", "limit": 3}
 
 
-class TestForget(_Standard, ToolsUnitTests):
+class Test38Forget(_Standard, ToolsUnitTests):
     name, example = "forget", {"key": "location"}
 
 
-class TestRememberAtWork(_Standard, ToolsIntegrationTests):
+class Test38RememberAtWork(_Standard, ToolsIntegrationTests):
     name, example = "remember", {"content": "I live in Oslo."}
 
 
-class TestRecallAtWork(_Standard, ToolsIntegrationTests):
+class Test38RecallAtWork(_Standard, ToolsIntegrationTests):
     name, example = "recall", {"query": "Where?", "limit": 3}
 
 
-class TestForgetAtWork(_Standard, ToolsIntegrationTests):
+class Test38ForgetAtWork(_Standard, ToolsIntegrationTests):
     name, example = "forget", {"key": "location"}
