@@ -25,7 +25,8 @@ from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import Command
 
 from ltm_core import AsyncMemory, Candidate, ExtractionError, Memory, StoreUnavailable
-from ltm_core.policies import Extracting
+from ltm_core.policies import Extracting, Ranked, Ranking
+from ltm_core.recall.rank import rank
 from ltm_core.turn import failures
 from ltm_langchain import LongTermMemoryMiddleware
 from tests.adapters.conftest import Recalls, learned
@@ -142,6 +143,19 @@ def test_19_a_resumed_run_is_informed_and_learned_once_by_a_new_middleware() -> 
         assert learned(memory, "ana") == [[("user", "set pet Rex"), ("assistant", "Sent it.")]]
         assert memory.flush()
     assert [[message.text for message in given.messages] for given in extracted] == [["set pet Rex", "Sent it."]]
+
+
+async def test_19_an_async_run_is_resumed_and_learned_once() -> None:
+    saver, ask = InMemorySaver(), HumanInTheLoopMiddleware(interrupt_on={"send": True})
+    async with AsyncMemory("memory://", extract=told, background=False) as memory:
+        for reply, given in ((call("send", text="Hi"), said("set pet Rex")), ("Sent it.", APPROVED)):
+            middleware = [ask, LongTermMemoryMiddleware(memory)]
+            model = Scripted(replies=[reply])
+            agent: Any = create_agent(model, [send], middleware=middleware, checkpointer=saver)
+            await agent.ainvoke(given, ANA)
+        (job,) = await memory.jobs.list(user_id="ana")
+        whole = await memory.jobs.show(job.id)
+        assert [message.text for message in whole.messages] == ["set pet Rex", "Sent it."]
 
 
 def test_19_a_person_who_approves_after_it_was_learned_causes_no_second_extraction(memory: Memory) -> None:
@@ -352,6 +366,29 @@ async def test_24_nor_in_the_messages_of_an_async_one_of_the_third_version(loud:
     stream = await agent.astream_events(said("set pet Rex"), ANA, version="v3")
     assert [(await message.output).text.strip() async for message in stream.messages] == ["Fine."]
     assert extract.asked.is_set()
+
+
+def _ranked_by_a_chat_model(given: Ranking) -> Sequence[Ranked]:
+    """Runs inside of the recall, and so inside of the run, where a model of LangChain finds its callbacks."""
+    Scripted(replies=["SECRET"]).invoke("Which first?")
+    return rank(given)
+
+
+def test_24_nor_of_a_model_that_is_asked_while_recalling() -> None:
+    with Memory("memory://", rank=_ranked_by_a_chat_model, background=False) as memory:
+        memory.facts.add("location", "Oslo", scope_id="ana")
+        events = list(agent_of(memory).stream(said("Hi."), ANA, stream_mode=["messages", "updates", "custom"]))
+    assert "Fine." in repr(events)
+    assert "SECRET" not in repr(events)
+
+
+async def test_24_nor_of_a_model_that_is_asked_while_an_async_run_recalls() -> None:
+    async with AsyncMemory("memory://", rank=_ranked_by_a_chat_model, background=False) as memory:
+        await memory.facts.add("location", "Oslo", scope_id="ana")
+        agent: Any = create_agent(Scripted(), middleware=[LongTermMemoryMiddleware(memory)])
+        events = [event async for event in agent.astream_events(said("Hi."), ANA, version="v2")]
+    assert "Fine." in repr(events)
+    assert "SECRET" not in repr(events)
 
 
 def _broken(_: Any) -> Any:

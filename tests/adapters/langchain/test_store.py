@@ -12,7 +12,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as some
 from langchain.agents import create_agent
 from langchain.tools import ToolRuntime, tool
@@ -166,6 +166,7 @@ FILTERS = some.dictionaries(
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100)
 @given(some.lists(some.dictionaries(NAMES, ANY, max_size=3), max_size=5), FILTERS, some.integers(1, 3))
+@example([{"a": 2**53}], {"a": {"$lt": 2**53 + 1}}, 1)  # alike as floats, which LangGraph compares
 def test_33_a_filter_means_the_same_to_every_database(
     store: LongTermMemoryStore, values: list[dict[str, Any]], wanted: dict[str, Any], limit: int
 ) -> None:
