@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from .errors import InvalidInput
-from .scope import DEFAULT_TENANT, MemoryScope, Scope, digest
+from .scope import DEFAULT_TENANT, MemoryScope, Scope, digest, scope_of
 
 Operation = Literal["ADD", "UPDATE", "DELETE", "NOOP"]
 
@@ -211,7 +211,7 @@ class Fact(Scored):
     @property
     def owner(self) -> Scope:
         """The scope that the fact lives in."""
-        return Scope(self.scope, self.scope_id, self.tenant)
+        return scope_of(self.scope, self.scope_id, self.tenant)
 
     def is_current(self, now: datetime) -> bool:
         """Whether the fact is neither deleted, archived, expired nor closed at `now`."""

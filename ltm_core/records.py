@@ -141,7 +141,7 @@ def record_fields(model: BaseModel, kind: str) -> dict[str, Any]:
     """The fields of a record of `kind` that `model` fills: typed columns as they are, all others as JSON."""
     plain, apart = _plain_fields(type(model), kind)
     fields = model.model_dump(mode="json", exclude_none=True, exclude=apart)
-    return fields | {name: getattr(model, name) for name in plain}
+    return fields | {name: value for name in plain if (value := getattr(model, name)) is not None}
 
 
 @lru_cache

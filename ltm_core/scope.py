@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from hashlib import blake2b
 from typing import ClassVar
 
@@ -115,6 +116,18 @@ class Scope:
 
 
 Scope.GLOBAL = Scope(MemoryScope.GLOBAL)
+
+
+@lru_cache(maxsize=4096)
+def scope_of(level: MemoryScope | str, scope_id: str, tenant: str) -> Scope:
+    """The scope that these three name, the same object for the same names: most calls ask for few scopes, often."""
+    return Scope(MemoryScope(level), scope_id, tenant)
+
+
+@lru_cache(maxsize=4096)
+def scope_named(name: str, tenant: str) -> Scope:
+    """The scope that `Scope.name` names."""
+    return Scope.parse(name, tenant)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,10 @@ _UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u3040-\u30ff\u3400-\u9fff\uf
 STOP_WORDS = frozenset((files(__package__) / "stop_words.txt").read_text(encoding="utf-8").split())
 
 
+def _stemmed(word: str) -> str:
+    return word if word.isdecimal() else _stem(word)  # numbers are many, and have no endings
+
+
 @lru_cache(maxsize=65536)
 def _stem(word: str) -> str:
     return str(_stemmer().stemWord(word))
@@ -54,9 +58,9 @@ def terms(text: str) -> list[str]:
     >>> terms("Where do I live? I loved hiking in the Alps!")
     ['live', 'love', 'hike', 'alp']
     """
-    return [_stem(word) for word in words(text) if word not in STOP_WORDS]
+    return [_stemmed(word) for word in words(text) if word not in STOP_WORDS]
 
 
 def stems(text: str) -> list[str]:
     """All words of `text`, stemmed, stop words included: for comparing texts, not for finding them."""
-    return [_stem(word) for word in words(text)]
+    return [_stemmed(word) for word in words(text)]

@@ -6,7 +6,7 @@ Needs PostgreSQL 14 or newer. Where the database has the extension pgvector, vec
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from importlib.util import find_spec
 from typing import Any
 
@@ -15,8 +15,11 @@ from sqlalchemy import (
     URL,
     Column,
     ColumnElement,
+    Double,
     Executable,
+    Integer,
     MetaData,
+    Select,
     Table,
     Text,
     Update,
@@ -26,23 +29,27 @@ from sqlalchemy import (
     literal_column,
     make_url,
     select,
+    text,
 )
 from sqlalchemy import Delete as SqlDelete
 from sqlalchemy.dialects.postgresql import TSQUERY, TSVECTOR, Insert
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.types import UserDefinedType
 
 from ..errors import ConfigurationError, InvalidInput, LTMError, MissingExtra, SchemaError, StoreError, StoreUnavailable
 from ..scope import digest
-from .base import Record, Where
+from ..vectors import unpack
+from .base import Near, Record, Where
 from .kinds import KINDS
 from .migrations import HEAD, migrate, stored_version
 from .sql.documents import PostgresDocuments
 from .sql.link import Link, Values
-from .sql.queries import Queries, Wall, text_parameters
+from .sql.queries import LIMIT, Queries, Query, Wall, columns_of, text_parameters
+from .sql.shapes import Every
 from .sql.statements import OnConflict, every_table
 from .sql.store import SqlStore, connected
-from .sql.tables import TABLES
+from .sql.tables import LAYOUTS, TABLES, kind_in
 from .sql.types import escaped
 
 READERS = 8
@@ -87,7 +94,7 @@ class _PostgresStatements(OnConflict):
 def _with_words(table: Table) -> Table:
     """The table as it is here, with its text vector."""
     here = table.to_metadata(MetaData())
-    if KINDS[table.name].words:
+    if KINDS[kind_in(table)].words:
         here.append_column(Column("words", TSVECTOR))
     return here
 
@@ -130,11 +137,41 @@ class _PostgresQueries(Queries):
         expression = cast(cast(bindparam("expression"), Text), TSQUERY)
         return literal_column(f"{wall.kind}.words").op("@@", is_comparison=True)(expression)
 
+    def near(self, where: Where, space: str, vector: bytes, limit: int) -> Query:
+        """The rows that `where` admits and the cosine of each, compared by pgvector inside the wall."""
+        wall, values = self._wall(where)
+        numbers = unpack(vector)
+        asked = {"space": space, "length": len(numbers), "vector": f"[{','.join(map(repr, numbers))}]", "limit": limit}
+        return Query(self._built("near", wall), values | asked)
+
+    def _build_near(self, wall: Wall) -> Select[Any]:
+        rows, vectors = TABLES[wall.kind], TABLES["vector"].c
+        wanted = cast(cast(bindparam("vector"), Text), _Vector())
+        distance: Any = cast(vectors.embedding, _Vector()).op("<=>", return_type=Double())(wanted)
+        comparable = (vectors.space == bindparam("space", type_=vectors.space.type)) & (
+            func.cardinality(vectors.embedding) == bindparam("length", type_=Integer())
+        )
+        behind = self.inside(Wall("vector", wall.owners, wall.subject, -1, Every()))
+        best = select(vectors.target, (1 - func.min(distance)).label("cosine")).where(behind, comparable)
+        nearest = best.group_by(vectors.target).subquery()
+        found = select(*columns_of(wall.kind), nearest.c.cosine).join(nearest, nearest.c.target == rows.c.id)
+        return found.where(self.inside(wall)).order_by(nearest.c.cosine.desc(), rows.c.id).limit(LIMIT)
+
     def shared(self, rows: Table, terms: int) -> ColumnElement[int]:
         """By the JSON list of terms."""
         each: Any = func.json_array_elements_text(rows.c.terms).column_valued("term")
         wanted = [cast(parameter, Text) for parameter in text_parameters(terms)]
         return select(func.count(each.distinct())).where(each.in_(wanted)).scalar_subquery()
+
+
+class _Vector(UserDefinedType[str]):
+    """The type that pgvector brings."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: Any) -> str:
+        """Its name."""
+        return "VECTOR"
 
 
 def _any_of(words: Iterable[str]) -> str:
@@ -170,6 +207,15 @@ class PostgresStore(SqlStore):
         super().__init__(patience)
         self._url = _parsed(url)
         self._readers = readers
+        self._has_pgvector = False
+
+    async def search_vector(self, where: Where, space: str, vector: bytes, limit: int) -> list[Near]:
+        """At most `limit` records that `where` admits and that have a vector in `space`, the nearest first."""
+        if not self._has_pgvector:
+            return await super().search_vector(where, space, vector, limit)
+        layout = LAYOUTS[where.kind]
+        rows = await self._rows(self.queries.near(where, space, vector, limit))
+        return [Near(layout.record(cells), cosine) for *cells, cosine in rows]
 
     def forget_connections(self) -> None:
         """Drop every connection without closing it, and be as before `open`; for the child of a `fork`."""
@@ -181,6 +227,7 @@ class PostgresStore(SqlStore):
     async def _connect(self) -> None:
         self._writer = self._engine(pool_size=1)
         self._reader = self._engine(pool_size=self._readers)
+        self._has_pgvector = await self._find_pgvector()
         version = await self._version()
         if version is None:
             await self._create()
@@ -192,6 +239,13 @@ class PostgresStore(SqlStore):
     async def _version(self) -> str | None:
         async with self._reading() as link:
             return await link.connection.run_sync(stored_version)
+
+    async def _find_pgvector(self) -> bool:
+        """Whether the database has the extension; where the server has it and this role may, it is made."""
+        async with self._reading() as link:
+            with suppress(DBAPIError):
+                await link.do("CREATE EXTENSION IF NOT EXISTS vector")
+            return bool(await link.fetch(text("SELECT 1 FROM pg_extension WHERE extname = 'vector'"), {}))
 
     async def _create(self) -> None:
         """Make the tables. Of several processes that begin at once, one does, and the others see it."""

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -27,6 +27,7 @@ from tests.servers import watch
 LOCAL = "127.0.0.1"
 _NOT_YET = (OSError, OperationalError, RedisError)
 _SECONDS_TO_START = 60.0
+_SECONDS_TO_END = 30.0
 _ATTEMPTS = 3
 
 
@@ -48,10 +49,13 @@ class Server:
 
     def stop(self) -> None:
         """End it, and return when it has ended and its folder is gone."""
-        with_deadline = time.monotonic() + _SECONDS_TO_START
+        deadline = time.monotonic() + _SECONDS_TO_END
         if self.folder.exists():
-            os.kill(self.watcher, signal.SIGTERM)
-        while self.folder.exists() and time.monotonic() < with_deadline:
+            with suppress(ProcessLookupError):
+                os.kill(self.watcher, signal.SIGTERM)
+        while self.folder.exists():
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{self.url} did not end. End process {self.watcher} and delete {self.folder}.")
             time.sleep(0.01)
 
 

@@ -44,6 +44,8 @@ def main() -> None:
     os.setsid()
     os.dup2(2, 1)
     signal.signal(signal.SIGTERM, _leave)
+    # What the owner blocks would be blocked here and in the servers too, and then nothing could end them.
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     try:
         _watch(plan)
     finally:
@@ -130,7 +132,7 @@ def _die_with_parent(stop: int) -> None:
 
 
 def _end(processes: list[subprocess.Popen[bytes]], stop: int) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     for process in processes:
         if process.poll() is None:
             process.send_signal(stop)
@@ -140,6 +142,7 @@ def _end(processes: list[subprocess.Popen[bytes]], stop: int) -> None:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 if __name__ == "__main__":

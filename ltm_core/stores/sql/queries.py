@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from sqlalchemy import (
     ColumnElement,
@@ -158,19 +158,17 @@ class Queries(ABC):
 
     # Building, once for each shape
 
-    def _build(
-        self, what: Literal["scan", "count", "purge", "text", "due", "subjects", "stamp", "vectors"], *shape: Any
-    ) -> Executable:
+    def _build(self, what: str, *shape: Any) -> Executable:
         return getattr(self, f"_build_{what}")(*shape)  # type: ignore[no-any-return]
 
     def _build_scan(self, wall: Wall, page: Page) -> Select[Any]:
         filters = Filters(wall.kind, self.documents)
         order: Any = page.order
-        statement = select(*_columns(wall.kind)).where(self.inside(wall))
+        statement = select(*columns_of(wall.kind)).where(self.inside(wall))
         if page.after is not None:
             statement = statement.where(filters.behind(order, page.after))
         statement = statement.order_by(*filters.ordering(order, nulls_sort_first=self.nulls_sort_first))
-        return statement.limit(_LIMIT) if page.limited else statement
+        return statement.limit(LIMIT) if page.limited else statement
 
     def _build_count(self, wall: Wall) -> Executable:
         return select(func.count()).select_from(TABLES[wall.kind]).where(self.inside(wall))
@@ -181,19 +179,19 @@ class Queries(ABC):
     def _build_text(self, wall: Wall, terms: int) -> Select[Any]:
         table = TABLES[wall.kind]
         shared = self.shared(table, terms).label("shared")
-        found = select(*_columns(wall.kind), shared).where(self.matching(table, wall, terms), self.inside(wall))
-        return found.order_by(shared.desc(), table.c.id).limit(_LIMIT)
+        found = select(*columns_of(wall.kind), shared).where(self.matching(table, wall, terms), self.inside(wall))
+        return found.order_by(shared.desc(), table.c.id).limit(LIMIT)
 
     def _build_due(self, kind: str, column: str) -> Select[Any]:
         table = TABLES[kind].c
         before = bindparam("before", type_=table[column].type)
         ready = select(table.id, table.subject_name, table.tenant, table[column]).where(table[column] <= before)
-        return ready.order_by(table[column], table.id).limit(_LIMIT)
+        return ready.order_by(table[column], table.id).limit(LIMIT)
 
     def _build_subjects(self) -> Select[Any]:
         pages = (_subjects(table) for table in TABLES.values())
         everyone = union(*(select(page.subquery()) for page in pages)).subquery()
-        return select(everyone).order_by(everyone.c.subject).limit(_LIMIT)
+        return select(everyone).order_by(everyone.c.subject).limit(LIMIT)
 
     def _build_stamp(self, wall: Wall) -> Executable:
         table = TABLES["vector"].c
@@ -219,10 +217,11 @@ class Queries(ABC):
         return and_(*parts)
 
 
-_LIMIT = bindparam("limit", type_=SqlInteger())
+LIMIT = bindparam("limit", type_=SqlInteger())
 
 
-def _columns(kind: str) -> list[ColumnElement[Any]]:
+def columns_of(kind: str) -> list[ColumnElement[Any]]:
+    """The columns of a row, in the order of its layout."""
     return [TABLES[kind].c[name] for name in LAYOUTS[kind].names]
 
 
@@ -236,7 +235,7 @@ def _one_of(column: ColumnElement[Any], name: str, count: int) -> ColumnElement[
 def _subjects(table: Table) -> Select[Any]:
     columns = (table.c.subject, table.c.subject_name, table.c.tenant)
     after = bindparam("after", type_=table.c.subject.type)
-    return select(*columns).where(table.c.subject > after).distinct().order_by(table.c.subject).limit(_LIMIT)
+    return select(*columns).where(table.c.subject > after).distinct().order_by(table.c.subject).limit(LIMIT)
 
 
 def has_words(kind: str, terms: Sequence[str]) -> bool:

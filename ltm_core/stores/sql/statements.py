@@ -11,7 +11,7 @@ from sqlalchemy import Executable, Table, bindparam, delete, select, update
 
 from ...scope import Scope
 from ..base import Put, Record, Write
-from .tables import LAYOUTS, TABLES
+from .tables import LAYOUTS, TABLES, kind_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Statements(ABC):
     """How one table is written in one database."""
 
     def __init__(self, table: Table) -> None:
-        self.layout = LAYOUTS[table.name]
+        self.layout = LAYOUTS[kind_in(table)]
         filled = {name: bindparam(name, type_=table.c[name].type) for name in self.layout.names}
         self.filled: Mapping[str, Any] = {**filled, **self.beside()}
         changed = {name: value for name, value in self.filled.items() if name not in ("id", "owner")}

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
 from ...errors import ConflictError, InvalidInput, LTMError, StoreError, StoreUnavailable, UsageError
-from ...scope import Scope
+from ...scope import Scope, scope_named
 from ..base import Delete, Due, Near, Order, Put, Record, Store, Where, Write
 from ..kinds import KINDS
 from .batch import GroupCommit
@@ -23,7 +23,7 @@ from .link import Link, Rows
 from .nearest import Matrices
 from .queries import Queries, Query, has_words
 from .statements import Statements, Step, kind_of
-from .tables import LAYOUTS, scope_named
+from .tables import LAYOUTS
 
 Result = TypeVar("Result")
 PAUSE = 0.02  # seconds between two tries for a lock

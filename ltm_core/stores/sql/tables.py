@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -18,7 +17,7 @@ from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, Table
 from sqlalchemy.types import TypeEngine
 
 from ...errors import InvalidInput, ScopeError
-from ...scope import MemoryScope, Scope
+from ...scope import scope_named, scope_of
 from ..base import Record
 from ..kinds import FIXED, KINDS, VECTOR, Kind, Type
 from .types import SQL_TYPES
@@ -29,6 +28,9 @@ INDEXED_CHARACTERS = 64  # of a long text, where a database indexes no whole one
 # SQLite gives numbers by itself to a column of exactly this type.
 _SEQ: TypeEngine[Any] = BigInteger().with_variant(Integer(), "sqlite")
 
+# A table is named as its kind. But a table is also a type, and pgvector brings one that is called vector.
+_NAMES = {VECTOR.name: "embedding"}
+
 
 def _table(kind: Kind) -> Table:
     columns: list[Column[Any]] = [Column("seq", _SEQ, primary_key=True, autoincrement=True)]
@@ -38,12 +40,18 @@ def _table(kind: Kind) -> Table:
         columns.append(Column("terms", SQL_TYPES[Type.JSON], nullable=False))
     columns.append(Column("body", SQL_TYPES[Type.JSON], nullable=False))
     # What stands at the place of a deleted vector must not look like it: see the stamps of `Queries`.
-    table = Table(kind.name, METADATA, *columns, sqlite_autoincrement=kind is VECTOR)
-    Index(f"ix_{kind.name}_id", table.c.id, unique=True)
+    table = Table(_NAMES.get(kind.name, kind.name), METADATA, *columns, sqlite_autoincrement=kind is VECTOR)
+    table.info["kind"] = kind.name
+    Index(f"ix_{table.name}_id", table.c.id, unique=True)
     for names in _indexes(kind):
         part = {name: INDEXED_CHARACTERS for name in names if kind.columns.get(name) is Type.TEXT}
-        Index(f"ix_{kind.name}_{'_'.join(names)}", *(table.c[name] for name in names), mysql_length=part)
+        Index(f"ix_{table.name}_{'_'.join(names)}", *(table.c[name] for name in names), mysql_length=part)
     return table
+
+
+def kind_in(table: Table) -> str:
+    """The name of the kind that a table keeps."""
+    return str(table.info["kind"])
 
 
 def _indexes(kind: Kind) -> list[tuple[str, ...]]:
@@ -130,15 +138,3 @@ def _layout(kind: Kind) -> Layout:
 
 
 LAYOUTS: Mapping[str, Layout] = MappingProxyType({name: _layout(kind) for name, kind in KINDS.items()})
-
-
-@lru_cache(maxsize=4096)
-def scope_of(level: str, scope_id: str, tenant: str) -> Scope:
-    """The scope of three columns."""
-    return Scope(MemoryScope(level), scope_id, tenant)
-
-
-@lru_cache(maxsize=4096)
-def scope_named(name: str, tenant: str) -> Scope:
-    """The scope of a `subject_name` column."""
-    return Scope.parse(name, tenant)

@@ -45,7 +45,7 @@ INDEXES = {
     "job": ("subject status created_at", "owner number", "run_at"),
     "lease": ("subject", "owner"),
     "item": ("owner namespace", "owner updated_at", "subject", "expires_at"),
-    "vector": ("owner space", "owner target", "subject"),
+    "embedding": ("owner space", "owner target", "subject"),
 }
 
 
@@ -58,7 +58,7 @@ def upgrade() -> None:
     _create("job", JOB)
     _create("lease", LEASE)
     _create("item", ITEM)
-    _create("vector", VECTOR)
+    _create("embedding", VECTOR)
     if op.get_bind().dialect.name == "sqlite":
         _text_index()
 
@@ -73,7 +73,7 @@ def _create(name: str, columns: str, *, words: bool = False) -> None:
         *([_column("terms:json", nullable=False)] if words else []),
         _column("body:json", nullable=False),
         *([sa.Column("words", TSVECTOR())] if words and op.get_bind().dialect.name == "postgresql" else []),
-        sqlite_autoincrement=name == "vector",
+        sqlite_autoincrement=name == "embedding",
         mysql_engine="InnoDB",
         mysql_row_format="DYNAMIC",
     )
