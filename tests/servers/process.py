@@ -156,7 +156,7 @@ def within_reach(programs: Path, folder: Path) -> Path:
     """`programs`, or a copy of it in `folder` if nobody but root can enter it."""
     if not unprivileged() or all(path.stat().st_mode & stat.S_IXOTH for path in (programs, *programs.parents)):
         return programs
-    copy = folder / "programs"
+    copy = folder / programs.name
     shutil.copytree(programs, copy, symlinks=True)
     folder.chmod(0o711)
     return copy

@@ -39,19 +39,20 @@ class Raw:
     def __init__(self, statement: Executable, dialect: Dialect) -> None:
         compiled = statement.compile(dialect=dialect)  # type: ignore[attr-defined]
         self.text = str(compiled)
-        self._parameters = [
-            (name, compiled.binds[name].value, compiled.binds[name].type.dialect_impl(dialect).bind_processor(dialect))
-            for name in compiled.positiontup or ()
-        ]
+        names = compiled.positiontup or ()
+        binds = {name: compiled.binds[name] for name in names}
+        self._own = {name: bind.value for name, bind in binds.items() if bind.value is not None}
+        self._parameters = [(name, binds[name].type.dialect_impl(dialect).bind_processor(dialect)) for name in names]
         columns = statement.selected_columns if isinstance(statement, Select) else ()
         read = [column.type.dialect_impl(dialect).result_processor(dialect, None) for column in columns]
         self._read = [(place, process) for place, process in enumerate(read) if process is not None]
 
     def arguments(self, values: Values) -> list[Any]:
         """The parameters of one call; those that the statement itself holds are there already."""
+        given = {**self._own, **values} if self._own else values
         return [
-            process(values.get(name, usual)) if process is not None else values.get(name, usual)
-            for name, usual, process in self._parameters
+            given[name] if process is None or given[name] is None else process(given[name])
+            for name, process in self._parameters
         ]
 
     def rows(self, found: Sequence[Sequence[Any]]) -> Rows:

@@ -81,6 +81,7 @@ class Layout:
     names: tuple[str, ...]
     plain: tuple[str, ...]
     documents: frozenset[str]
+    columns: frozenset[str]
 
     def row(self, record: Record) -> dict[str, Any]:
         """A value for each of `names`. Raises `InvalidInput` where JSON cannot hold a field."""
@@ -96,11 +97,9 @@ class Layout:
             row["terms"] = dumps(record.terms)
         elif record.terms:
             raise InvalidInput(f"A {self.kind.name} has no text index. Leave terms= out.")
-        row["body"] = dumps({name: value for name, value in fields.items() if self._rides(name, value)})
+        row["body"] = dumps({name: value for name, value in fields.items() if name not in self.documents
+                             and (value is None or name not in self.columns)})  # fmt: skip
         return row
-
-    def _rides(self, name: str, value: Any) -> bool:
-        return name not in self.documents and (value is None or name not in self.plain)
 
     def record(self, cells: Sequence[Any]) -> Record:
         """The record whose row holds these cells, in the order of `names`."""
@@ -134,7 +133,7 @@ def _layout(kind: Kind) -> Layout:
     documents = frozenset(name for name, typed in kind.columns.items() if typed is Type.JSON)
     plain = tuple(name for name in kind.columns if name not in documents)
     names = tuple(column.name for column in TABLES[kind.name].c if column.name != "seq")
-    return Layout(kind, names, plain, documents)
+    return Layout(kind, names, plain, documents, frozenset(kind.columns))
 
 
 LAYOUTS: Mapping[str, Layout] = MappingProxyType({name: _layout(kind) for name, kind in KINDS.items()})
