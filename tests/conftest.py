@@ -51,6 +51,8 @@ def told(given: Extracting) -> Sequence[Candidate]:
     return found
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "postgres":
+        return str(request.getfixturevalue("one_postgres_url"))
     return "memory://" if request.param == "memory" else f"sqlite:///{tmp_path}/memory.db"
