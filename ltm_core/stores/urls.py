@@ -10,8 +10,6 @@ from .base import Store
 
 _FILES = (".db", ".sqlite", ".sqlite3")
 _PLANNED = {
-    "mysql": "0.3",
-    "mariadb": "0.3",
     "mongodb": "0.3",
 }
 
@@ -36,6 +34,10 @@ def open_store(url: str | os.PathLike[str]) -> Store:
             from .postgres import PostgresStore
 
             return PostgresStore(os.fspath(url).replace("postgres://", "postgresql://", 1))
+        case "mysql" | "mariadb":
+            from .mysql import MysqlStore
+
+            return MysqlStore(os.fspath(url))
         case "redis" | "rediss" | "valkey" | "valkeys" | "unix":
             from .redis import RedisStore
 
@@ -55,6 +57,8 @@ def _advice(scheme: str, separator: str) -> str:
         return f"{name} comes with ltm-core {_PLANNED[name]}. Until then use sqlite:///ltm.db."
     if not separator:
         return "A store is named by a URL or a path. Write sqlite:///ltm.db, or a path that ends in .db."
-    near = get_close_matches(name, ["sqlite", "memory", "postgresql", "redis", "valkey", *_PLANNED], n=1)
+    near = get_close_matches(
+        name, ["sqlite", "memory", "postgresql", "mysql", "mariadb", "redis", "valkey", *_PLANNED], n=1
+    )
     hint = f"Did you mean {near[0]}://? " if near else ""
     return f"No store is called {name!r}. {hint}Write sqlite:///ltm.db, sqlite:// (in memory) or memory://."

@@ -9,8 +9,22 @@ import sys
 import textwrap
 from pathlib import Path
 
+import pytest
+
 from ltm_core import AsyncMemory, Memory
 from tests.conftest import told
+
+
+@pytest.fixture(params=["sqlite", "postgres", "redis"])
+def shared(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database that several processes can use."""
+    match request.param:
+        case "postgres":
+            return str(request.getfixturevalue("one_postgres_url"))
+        case "redis":
+            return str(request.getfixturevalue("redis_url"))
+    return f"sqlite:///{tmp_path}/memory.db"
+
 
 WRITER = textwrap.dedent("""
     import asyncio, sys
@@ -37,6 +51,19 @@ CROWD = textwrap.dedent("""
             users = ["ana", "ben"]
             adds = (memory.facts.add(f"p{process}_{n}", users[n % 2], scope_id=users[n % 2]) for n in range(500))
             await asyncio.gather(*adds)
+
+    asyncio.run(main(sys.argv[1], sys.argv[2]))
+""")
+
+CHANGER = textwrap.dedent("""
+    import asyncio, sys
+    from ltm_core import PersistentFacts
+
+    async def main(url, process):
+        facts = PersistentFacts(url)
+        for number in range(25):
+            await facts.update("counter", f"{process} {number}", scope_id="u")
+        await facts.close()
 
     asyncio.run(main(sys.argv[1], sys.argv[2]))
 """)
@@ -78,8 +105,8 @@ def acknowledged_before_the_kill(url: str, first: int, after: int) -> list[int]:
     return [int(line) for line in heard if line.isdigit()]
 
 
-def test_twenty_times_killed_in_a_loop_of_200_writes_loses_no_acknowledged_fact(tmp_path: Path) -> None:
-    url, chance = f"sqlite:///{tmp_path}/memory.db", random.Random(7)
+def test_twenty_times_killed_in_a_loop_of_200_writes_loses_no_acknowledged_fact(shared: str) -> None:
+    url, chance = shared, random.Random(7)
     acknowledged: list[int] = []
     for round_ in range(20):
         acknowledged += acknowledged_before_the_kill(url, 1000 * round_, chance.randrange(1, 100))
@@ -91,8 +118,21 @@ def test_twenty_times_killed_in_a_loop_of_200_writes_loses_no_acknowledged_fact(
         assert set(acknowledged) <= {fact.value for fact in history}
 
 
-def test_two_users_eight_processes_500_concurrent_writes_each_are_all_there(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/memory.db"
+def test_what_eight_processes_change_at_once_is_one_history(shared: str) -> None:
+    with Memory(shared) as memory:
+        memory.facts.add("counter", "begun", scope_id="u")
+    crowd = [start(CHANGER, shared, process) for process in range(8)]
+    for process in crowd:
+        _, errors = process.communicate(timeout=240)
+        assert process.returncode == 0, errors
+    with Memory(shared) as memory:
+        history = memory.facts.history("counter", scope_id="u")
+        assert [fact.version for fact in history] == list(range(1, 8 * 25 + 2))
+        assert {fact.value for fact in history[1:]} == {f"{p} {n}" for p in range(8) for n in range(25)}
+
+
+def test_two_users_eight_processes_500_concurrent_writes_each_are_all_there(shared: str) -> None:
+    url = shared
     crowd = [start(CROWD, url, process) for process in range(8)]
     for process in crowd:
         _, errors = process.communicate(timeout=240)
@@ -104,8 +144,8 @@ def test_two_users_eight_processes_500_concurrent_writes_each_are_all_there(tmp_
             assert {fact.value for fact in facts} == {user}
 
 
-async def test_a_turn_told_to_a_process_that_is_killed_is_learned_by_the_next(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/memory.db"
+async def test_a_turn_told_to_a_process_that_is_killed_is_learned_by_the_next(shared: str) -> None:
+    url = shared
     with start(TELLER, url) as teller:
         assert teller.stdout is not None
         assert await asyncio.to_thread(teller.stdout.readline) == "told\n", teller.stderr and teller.stderr.read()

@@ -8,6 +8,7 @@ import pytest
 
 from ltm_core.stores.base import Store
 from ltm_core.stores.memory import DictStore
+from ltm_core.stores.mysql import MysqlStore
 from ltm_core.stores.postgres import PostgresStore
 from ltm_core.stores.redis import RedisStore
 from ltm_core.stores.sqlite import SqliteStore
@@ -81,4 +82,13 @@ class TestRedisCluster(StoreContract):
     @pytest.fixture
     async def store(self, redis_cluster_url: str) -> AsyncIterator[Store]:
         async with RedisStore(redis_cluster_url, prefix=f"test:{uuid4().hex}") as store:
+            yield store
+
+
+class TestMariaDB(StoreContract):
+    durable = True
+
+    @pytest.fixture
+    async def store(self, mysql_url: str) -> AsyncIterator[Store]:
+        async with MysqlStore(mysql_url) as store:
             yield store
