@@ -27,7 +27,7 @@ from .errors import (
 )
 from .facts import PersistentFacts
 from .memory import AsyncMemory
-from .model import Candidate, Fact, FactUpdate, JobInfo, LeftOut, Message, Recalled
+from .model import Candidate, Fact, FactUpdate, JobInfo, LeftOut, Message, Recalled, Session
 from .providers.base import MemoryProvider
 from .scope import Identity, MemoryScope, Scope
 from .sync import Memory
@@ -59,6 +59,7 @@ __all__ = [
     "SchemaError",
     "Scope",
     "ScopeError",
+    "Session",
     "StoreError",
     "StoreUnavailable",
     "Ticket",

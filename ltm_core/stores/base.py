@@ -47,7 +47,7 @@ class Record:
     def get(self, path: str | tuple[str, ...]) -> Any:
         """The value under a field name, or under a path into a JSON field; None where there is none."""
         head, *rest = (path,) if isinstance(path, str) else path
-        value: Any = _FIXED[head](self) if head in FIXED else self.fields.get(head)
+        value: Any = FIXED_VALUES[head](self) if head in FIXED else self.fields.get(head)
         for step in rest:
             value = value.get(step) if isinstance(value, Mapping) else None
         return value
@@ -285,7 +285,7 @@ def place(record: Record, order: Order) -> tuple[Any, ...]:
     return (*(record.get(name) for name, _ in order), record.id)
 
 
-_FIXED: Mapping[str, Callable[[Record], Any]] = {
+FIXED_VALUES: Mapping[str, Callable[[Record], Any]] = {
     "id": lambda record: record.id,
     "owner": lambda record: record.scope.token,
     "subject": lambda record: record.subject.token,

@@ -8,7 +8,7 @@ exactly as they went in.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -18,7 +18,7 @@ from sqlalchemy.types import TypeEngine
 
 from ...errors import InvalidInput, ScopeError
 from ...scope import scope_named, scope_of
-from ..base import Record
+from ..base import FIXED_VALUES, Record
 from ..kinds import FIXED, KINDS, VECTOR, Kind, Type
 from .types import SQL_TYPES
 
@@ -88,7 +88,7 @@ class Layout:
         scope, subject, fields = record.scope, record.subject, record.fields
         if subject.tenant != scope.tenant:
             raise ScopeError("A record and its subject are of two tenants. Make both scopes with the same tenant.")
-        row = {name: read(record) for name, read in _FIXED_VALUES.items()}
+        row = {name: read(record) for name, read in FIXED_VALUES.items()}
         for name in self.plain:
             row[name] = fields.get(name)
         for name in self.documents:
@@ -115,18 +115,6 @@ class Layout:
         return Record(
             self.kind.name, record_id, scope, scope_named(subject, tenant), version, {**fields, **body}, terms
         )
-
-
-_FIXED_VALUES: Mapping[str, Callable[[Record], Any]] = {
-    "id": lambda record: record.id,
-    "owner": lambda record: record.scope.token,
-    "subject": lambda record: record.subject.token,
-    "subject_name": lambda record: record.subject.name,
-    "tenant": lambda record: record.scope.tenant,
-    "scope": lambda record: record.scope.level.value,
-    "scope_id": lambda record: record.scope.id,
-    "version": lambda record: record.version,
-}
 
 
 def _layout(kind: Kind) -> Layout:
