@@ -25,10 +25,10 @@ from .base import All, Compare, Condition, Not, Order, Record, Store, Where
 from .kinds import FIXED, KINDS, Type
 from .migrations import HEAD, migrate, stored_version
 from .pages import page
-from .sql.documents import Documents
+from .sql.documents import Compares, Documents, Sql, Test
 from .sql.link import Link, Values
 from .sql.queries import Queries, Wall
-from .sql.statements import Statements, every_table
+from .sql.statements import Statements, Step, every_table
 from .sql.store import SqlStore, connected
 from .sql.tables import LAYOUTS
 
@@ -37,7 +37,7 @@ IDS = 500  # removed by one statement
 
 _TAKEN = 1062
 _NOT_NULL = 1048
-_PASSING = (1205, 1213)
+_PASSING = (1205, 1213, 1305)  # a lock, a deadlock, and the savepoint that was lost with it
 # By number: https://mariadb.com/kb/en/mariadb-error-code-reference/
 _TROUBLES: tuple[tuple[tuple[int, ...], type[LTMError], str], ...] = (
     (_PASSING, StoreUnavailable, "{place} is busy with others' changes ({error}). Retry."),
@@ -76,7 +76,29 @@ class _NoDocuments(Documents):
         """Not asked."""
         raise NotImplementedError
 
-    same = missing = has = compares = is_text = sortable = parameter
+    def same(self, document: Sql, steps: Sequence[str], sort: str, wanted: Any) -> Test:
+        """Not asked."""
+        raise NotImplementedError
+
+    def missing(self, document: Sql, steps: Sequence[str]) -> Test:
+        """Not asked."""
+        raise NotImplementedError
+
+    def has(self, document: Sql, steps: Sequence[str], sort: str, wanted: Any) -> Test:
+        """Not asked."""
+        raise NotImplementedError
+
+    def compares(self, document: Sql, steps: Sequence[str], sort: str, compare: Compares, wanted: Sql) -> Test:
+        """Not asked."""
+        raise NotImplementedError
+
+    def is_text(self, document: Sql, steps: Sequence[str]) -> Test:
+        """Not asked."""
+        raise NotImplementedError
+
+    def sortable(self, document: Sql, steps: Sequence[str]) -> Sql:
+        """Not asked."""
+        raise NotImplementedError
 
 
 class _MysqlQueries(Queries):
@@ -154,6 +176,12 @@ class MysqlStore(SqlStore):
             if engine is not None:
                 engine.sync_engine.dispose(close=False)
         self._start_anew()
+
+    async def _alone(self, link: Link, unit: Sequence[Step]) -> Exception | None:
+        error = await super()._alone(link, unit)
+        if isinstance(error, StoreUnavailable):
+            raise error  # a deadlock has undone the units before too: all must be tried again
+        return error
 
     async def _purge(self, where: Where) -> int:
         if _is_sayable(where.kind, where.test):

@@ -16,6 +16,7 @@ from .server import Server
 from .steps import Step
 
 ABANDONED = 5.0  # seconds after which the batch of another process counts as left behind
+PATIENCE = 2 * ABANDONED
 _PAUSE = 0.02
 
 
@@ -85,7 +86,7 @@ class Batches:
             waited += _PAUSE
             if waited > ABANDONED:
                 await self._finish(reply[1].decode(), subjects)
-            if waited > 2 * ABANDONED:
+            if waited > PATIENCE:
                 raise StoreUnavailable("Batches of other processes are in the way. Try again.")
         if reply[0] != b"done":
             raise _conflict(reply, steps)

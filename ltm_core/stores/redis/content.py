@@ -13,7 +13,7 @@ from ...errors import InvalidInput
 from ..base import Record
 from ..kinds import KINDS
 from ..portable import from_json, to_json
-from .layout import INDEXES, score, value_hash, walls
+from .layout import INDEXES, descending, score, value_hash, walls
 
 
 def content(record: Record) -> bytes:
@@ -58,7 +58,7 @@ def _head(record: Record) -> list[Any]:
         record.version,
         record.scope.token,
         walls(record),
-        [(column, score(record.get(column))) for column in index.order],
+        [(column, descending(record.get(column))) for column in index.order],
         [pair for pair in hashes if pair[1] is not None],
         list(record.terms),
         "" if at is None else score(at),

@@ -137,9 +137,15 @@ def walls(record: Record) -> list[str]:
 
 def score(value: Any) -> str:
     """A number, a time or None as the score of a sorted set; the order of scores is that of values."""
-    if isinstance(value, datetime):
-        return str((value - _EPOCH) // timedelta(microseconds=1))
-    return "-inf" if value is None else repr(value + 0)
+    if value is None:
+        return "-inf"
+    number = (value - _EPOCH) // timedelta(microseconds=1) if isinstance(value, datetime) else value
+    return repr(float(number))
+
+
+def descending(value: Any) -> str:
+    """The score of a value in an index: most is asked for from the last to the first, and ties are then by id."""
+    return repr(-float(score(value)))
 
 
 def time_of(number: float) -> datetime:

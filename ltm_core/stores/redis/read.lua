@@ -11,7 +11,7 @@ local function ids()
   if ARGV[1] == 'range' then
     local from, count = tonumber(ARGV[3]), tonumber(ARGV[4])
     local to = count < 0 and -1 or from + count - 1
-    return redis.call(ARGV[2] == 'desc' and 'ZREVRANGE' or 'ZRANGE', KEYS[2], from, to)
+    return redis.call(ARGV[2] == 'desc' and 'ZRANGE' or 'ZREVRANGE', KEYS[2], from, to) -- scores are negative
   end
   local union = {'ZUNION', #KEYS - 1}
   for at = 2, #KEYS do

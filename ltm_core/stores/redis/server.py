@@ -6,12 +6,12 @@ import asyncio
 import logging
 import re
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from ...errors import ConfigurationError, LTMError, MissingExtra, StoreError, StoreUnavailable
+from ...errors import ConfigurationError, LTMError, MissingExtra, StoreError, StoreUnavailable, UsageError
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -42,7 +42,7 @@ class Server:
     def client(self) -> Client:
         """The connected client."""
         if self._client is None:
-            raise StoreError("The Redis store is not open. Await open() first.")
+            raise UsageError("The store is not open. Await open() first.")
         return self._client
 
     async def connect(self) -> bool:
@@ -80,33 +80,34 @@ class Server:
         from redis.asyncio.cluster import RedisCluster
         from redis.exceptions import NoPermissionError
 
-        try:
-            if isinstance(self.client, RedisCluster):
-                told = await self.client.info("persistence", target_nodes=RedisCluster.PRIMARIES)
-                return all(one["aof_enabled"] for one in told.values())
-            return bool((await self.client.info("persistence"))["aof_enabled"])
-        except NoPermissionError:
-            return True
+        with suppress(NoPermissionError):
+            async with self.translated(but=NoPermissionError):
+                if isinstance(self.client, RedisCluster):
+                    told = await self.client.info("persistence", target_nodes=RedisCluster.PRIMARIES)
+                    return all(one["aof_enabled"] for one in told.values())
+                return bool((await self.client.info("persistence"))["aof_enabled"])
+        return True
 
     @asynccontextmanager
-    async def translated(self) -> AsyncIterator[None]:
-        """Errors of the driver as ours."""
-        from redis.exceptions import RedisError
+    async def translated(self, but: type[Exception] | tuple[()] = ()) -> AsyncIterator[None]:
+        """Errors of the driver as ours, `but` some."""
+        from redis.exceptions import RedisClusterException, RedisError
 
         try:
             yield
-        except (RedisError, OSError) as error:
-            raise _translation(error) from error
+        except but:
+            raise
+        except (RedisError, RedisClusterException, OSError) as error:
+            raise _translation(_cause(error)) from error
 
     async def _connected(self) -> Client:
         from redis.asyncio.cluster import RedisCluster
 
         client = self._given if self._given is not None else self._single()
         self.is_cluster = isinstance(client, RedisCluster)
-        if isinstance(client, RedisCluster):
-            await client.initialize()
-            return client
         try:
+            if isinstance(client, RedisCluster):
+                return await client.initialize()
             clustered = (await client.info("cluster"))["cluster_enabled"]
         except BaseException:
             await self._drop(client)
@@ -137,10 +138,8 @@ class Server:
         await self._drop(client)
         if client is self._given:
             raise ConfigurationError("That server is a node of a cluster. Pass a RedisCluster, or a URL of a node.")
-        cluster = self._cluster()
-        self.is_cluster = True
-        await cluster.initialize()
-        return cluster
+        self._ask_for_cluster = True
+        return await self._connected()
 
     async def _drop(self, client: Client) -> None:
         if client is not self._given:
@@ -184,6 +183,14 @@ def _retry() -> Any:
     from redis.backoff import ExponentialWithJitterBackoff
 
     return Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), 3)
+
+
+def _cause(error: Exception) -> Exception:
+    """What a node said, where that is why a cluster cannot be reached."""
+    from redis.exceptions import RedisClusterException, RedisError
+
+    hidden = isinstance(error, RedisClusterException) and isinstance(error.__cause__, RedisError)
+    return error.__cause__ if hidden and isinstance(error.__cause__, Exception) else error
 
 
 def _translation(error: Exception) -> LTMError:

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 from ...errors import ConfigurationError, SchemaError
 from ...scope import Scope
 from ..again import again
-from ..base import All, Due, Order, Record, Store, Where, Write
+from ..base import All, Due, Near, Order, Record, Store, Where, Write
 from ..kinds import KINDS
+from ..pages import page
+from ..sql.nearest import Matrices
 from .batches import Batches
 from .content import record_of
 from .layout import INDEXES, WHOLE, Keys, claim, narrowed, score, tag, time_of
-from .pages import page
 from .server import Server
 from .steps import Note, Place, notes_for, place_of, planned, removal
 
@@ -52,10 +53,14 @@ class RedisStore(Store):
         self._server = Server(url)
         self._keys = Keys(prefix)
         self._batches = Batches(self._server, self._keys)
+        self._matrices = Matrices()
+        self._opening = asyncio.Lock()
 
     async def open(self) -> None:
         """Connect, and check the schema."""
-        if await self._server.connect():
+        async with self._opening:
+            if not await self._server.connect():
+                return
             try:
                 await self._check_schema()
                 await self._warn_if_forgetful()
@@ -71,6 +76,7 @@ class RedisStore(Store):
     def forget_connections(self) -> None:
         """Drop the connections of the parent process, unclosed."""
         self._server.forget()
+        self._opening = asyncio.Lock()
 
     async def apply(self, writes: Sequence[Write]) -> None:
         """Do all of `writes` or none."""
@@ -147,6 +153,21 @@ class RedisStore(Store):
                 found.append(record)
         found.sort(key=lambda record: (-len(set(wanted).intersection(record.terms)), record.id))
         return found[:limit]
+
+    async def search_vector(self, where: Where, space: str, vector: bytes, limit: int) -> list[Near]:
+        """At most `limit` records that `where` admits and that have a vector in `space`, the nearest first."""
+        matrix = await self._matrices.of(self, where, space)
+        return await matrix.nearest(self, where, vector, limit)
+
+    async def vector_stamp(self, where: Where) -> tuple[Any, ...]:
+        """What changes whenever the vectors that `where` admits do."""
+        subjects = sorted({subject for subject, _ in await self._sources(where)})
+        stamps = (self._server.do("HGET", self._keys.about(subject), "vectors") for subject in subjects)
+        return (*subjects, *await asyncio.gather(*stamps))
+
+    async def packed_vectors(self, where: Where) -> Sequence[Sequence[Any]]:
+        """Targets and packed floats of the vectors that `where` admits."""
+        return [(record.fields["target"], record.fields["embedding"]) for record in await self._all(where)]
 
     # Writing
 
@@ -263,7 +284,7 @@ class RedisStore(Store):
             found = await self._read(where.kind, subject, [key], "range", direction, 0, size)
             records = [record_of(where.kind, *pair) for pair in found.items()]
             admitted = [record for record in records if where.admits(record)]
-            if len(records) < size or _is_enough(records, admitted, column, limit):
+            if len(records) < size or _is_enough(records, admitted, order, limit):
                 return admitted
             size *= 4
 
@@ -352,8 +373,13 @@ def _by_subject(records: Iterable[Record]) -> Iterable[Sequence[Record]]:
     return (some[start : start + AT_ONCE] for some in whose.values() for start in range(0, len(some), AT_ONCE))
 
 
-def _is_enough(records: Sequence[Record], admitted: Sequence[Record], column: str, limit: int) -> bool:
-    if len(admitted) < limit:
-        return False
-    last, boundary = records[-1], admitted[limit - 1] if limit else records[-1]
-    return not limit or float(score(last.get(column))) != float(score(boundary.get(column)))
+def _is_enough(records: Sequence[Record], admitted: Sequence[Record], order: Order, limit: int) -> bool:
+    """Whether nothing behind the last of `records` can come before the last that is wanted."""
+    if limit == 0 or len(admitted) < limit:
+        return limit == 0
+    column, direction = order[0]
+    last, wanted = records[-1].get(column), admitted[limit - 1].get(column)
+    if last == wanted:
+        # An index gives ties by id, in the direction for which it is made.
+        return len(order) == 1 and direction == "desc"
+    return score(last) != score(wanted)

@@ -4,12 +4,26 @@ from __future__ import annotations
 
 import re
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import ARRAY, REAL, TIMESTAMP, BigInteger, Boolean, Dialect, Double, LargeBinary, Text, TypeDecorator
+from sqlalchemy import (
+    ARRAY,
+    REAL,
+    TIMESTAMP,
+    BigInteger,
+    BindParameter,
+    Boolean,
+    ColumnElement,
+    Dialect,
+    Double,
+    LargeBinary,
+    Text,
+    TypeDecorator,
+    func,
+)
 from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.types import TypeEngine
 
@@ -150,6 +164,25 @@ class FloatArray(TypeDecorator[bytes]):
         return None if value is None else pack_floats(array("f", value))
 
 
+class BytesByHex(TypeDecorator[bytes]):
+    """Bytes that travel as hexadecimal text: aiomysql 0.3.2 has lost how PyMySQL 2 spells bytes."""
+
+    impl = mysql.LONGBLOB
+    cache_ok = True
+
+    def bind_processor(self, dialect: Dialect) -> Callable[[bytes | None], str | None]:
+        """From Python to the database."""
+        return _hex
+
+    def bind_expression(self, bindvalue: BindParameter[bytes]) -> ColumnElement[bytes]:
+        """Where they are bytes again."""
+        return func.unhex(bindvalue)
+
+
+def _hex(value: bytes | None) -> str | None:
+    return None if value is None else value.hex()
+
+
 _BINARY_TEXT = "utf8mb4_nopad_bin"
 
 
@@ -178,6 +211,6 @@ SQL_TYPES: Mapping[Type, TypeEngine[Any]] = MappingProxyType(
         .with_variant(mysql.LONGTEXT(charset="utf8mb4", collation=_BINARY_TEXT), "mysql", "mariadb"),
         Type.VECTOR: LargeBinary()
         .with_variant(FloatArray(), "postgresql")
-        .with_variant(mysql.LONGBLOB(), "mysql", "mariadb"),
+        .with_variant(BytesByHex(), "mysql", "mariadb"),
     }
 )
