@@ -10,8 +10,9 @@ from typing import Any
 
 from ..errors import ConflictError
 from ..scope import Scope
-from .base import Due, Order, Put, Record, Store, Where, Write, place
+from .base import Due, Order, Put, Record, Store, Where, Write
 from .kinds import KINDS
+from .pages import page
 
 
 class DictStore(Store):
@@ -54,13 +55,8 @@ class DictStore(Store):
         self, where: Where, *, order: Order = (), limit: int | None = None, after: Sequence[Any] | None = None
     ) -> list[Record]:
         """The records that `where` admits, by `order` and then by id."""
-        found = [record for record in self._records.values() if where.admits(record)]
-        found.sort(key=lambda record: record.id)
-        for name, direction in reversed(order):
-            found.sort(key=lambda record: _sortable(record.get(name)), reverse=direction == "desc")
-        if after is not None:
-            found = [record for record in found if _is_behind(place(record, order), after, order)]
-        return [_copy(record) for record in found[:limit]]
+        found = page((record for record in self._records.values() if where.admits(record)), order, limit, after)
+        return list(map(_copy, found))
 
     async def purge(self, where: Where) -> int:
         """Remove for good what `where` admits."""
@@ -91,15 +87,3 @@ def _place(write: Write) -> _Place:
 
 def _copy(record: Record) -> Record:
     return replace(record, fields=deepcopy(dict(record.fields)))
-
-
-def _sortable(value: Any) -> tuple[bool, Any]:
-    return (value is not None, value)
-
-
-def _is_behind(here: Sequence[Any], after: Sequence[Any], order: Order) -> bool:
-    directions = [direction for _, direction in order] + ["asc"]
-    for mine, theirs, direction in zip(here, after, directions, strict=True):
-        if mine != theirs:
-            return (_sortable(mine) > _sortable(theirs)) == (direction == "asc")
-    return False

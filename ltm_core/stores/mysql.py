@@ -9,8 +9,7 @@ wall that the other conditions leave; so is the search for words.
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
@@ -29,7 +28,7 @@ from .sql.documents import Compares, Documents, Sql, Test
 from .sql.link import Link, Values
 from .sql.queries import Queries, Wall
 from .sql.statements import Statements, Step, every_table
-from .sql.store import SqlStore, connected
+from .sql.store import SqlStore
 from .sql.tables import LAYOUTS
 
 READERS = 8
@@ -144,6 +143,7 @@ class MysqlStore(SqlStore):
         readers: Most connections for reading; one more writes.
     """
 
+    link = MysqlLink
     queries = _MysqlQueries()
     statements = every_table(_MysqlStatements)
     errors = (DBAPIError, OSError)
@@ -169,13 +169,6 @@ class MysqlStore(SqlStore):
     async def search_text(self, where: Where, terms: Sequence[str], limit: int) -> list[Record]:
         """At most `limit` records that `where` admits and that share a term, those with most of the terms first."""
         return await Store.search_text(self, where, terms, limit)
-
-    def forget_connections(self) -> None:
-        """Drop every connection without closing it, and be as before `open`; for the child of a `fork`."""
-        for engine in (self._writer, self._reader):
-            if engine is not None:
-                engine.sync_engine.dispose(close=False)
-        self._start_anew()
 
     async def _alone(self, link: Link, unit: Sequence[Step]) -> Exception | None:
         error = await super()._alone(link, unit)
@@ -240,16 +233,6 @@ class MysqlStore(SqlStore):
             },
             **options,
         )
-
-    @asynccontextmanager
-    async def _reading(self) -> AsyncIterator[Link]:
-        async with connected(self._reader).connect() as connection:
-            yield MysqlLink(connection)
-
-    @asynccontextmanager
-    async def _on_writer(self) -> AsyncIterator[Link]:
-        async with connected(self._writer).connect() as connection:
-            yield MysqlLink(connection)
 
     @property
     def _place(self) -> str:

@@ -1,4 +1,4 @@
-"""Pages of records, made here where a database cannot make them."""
+"""Pages of records, as the dict store makes them, and stores whose database cannot."""
 
 from __future__ import annotations
 

@@ -5,8 +5,8 @@ Needs PostgreSQL 14 or newer. Where the database has the extension pgvector, vec
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from importlib.util import find_spec
 from typing import Any
 
@@ -48,7 +48,7 @@ from .sql.link import Link, Values
 from .sql.queries import LIMIT, Queries, Query, Wall, columns_of, text_parameters
 from .sql.shapes import Every
 from .sql.statements import OnConflict, every_table
-from .sql.store import SqlStore, connected
+from .sql.store import SqlStore
 from .sql.tables import LAYOUTS, TABLES, kind_in
 from .sql.types import escaped
 
@@ -199,6 +199,7 @@ class PostgresStore(SqlStore):
         readers: Most connections for reading; one more writes.
     """
 
+    link = PostgresLink
     queries = _PostgresQueries()
     statements = every_table(_PostgresStatements, {name: _with_words(table) for name, table in TABLES.items()})
     errors = (DBAPIError, OSError)
@@ -216,13 +217,6 @@ class PostgresStore(SqlStore):
         layout = LAYOUTS[where.kind]
         rows = await self._rows(self.queries.near(where, space, vector, limit))
         return [Near(layout.record(cells), cosine) for *cells, cosine in rows]
-
-    def forget_connections(self) -> None:
-        """Drop every connection without closing it, and be as before `open`; for the child of a `fork`."""
-        for engine in (self._writer, self._reader):
-            if engine is not None:
-                engine.sync_engine.dispose(close=False)
-        self._start_anew()
 
     async def _connect(self) -> None:
         self._writer = self._engine(pool_size=1)
@@ -267,16 +261,6 @@ class PostgresStore(SqlStore):
             json_deserializer=_verbatim,
             **options,
         )
-
-    @asynccontextmanager
-    async def _reading(self) -> AsyncIterator[Link]:
-        async with connected(self._reader).connect() as connection:
-            yield PostgresLink(connection)
-
-    @asynccontextmanager
-    async def _on_writer(self) -> AsyncIterator[Link]:
-        async with connected(self._writer).connect() as connection:
-            yield PostgresLink(connection)
 
     @property
     def _place(self) -> str:

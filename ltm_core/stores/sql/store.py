@@ -36,6 +36,7 @@ class SqlStore(Store):
     `patience` is how many seconds to wait for somebody else's lock.
     """
 
+    link: ClassVar[type[Link]] = Link
     queries: ClassVar[Queries]
     statements: ClassVar[Mapping[str, Statements]]
     begin: ClassVar[str] = "BEGIN"
@@ -74,6 +75,13 @@ class SqlStore(Store):
                 await asyncio.gather(*self._under_way, return_exceptions=True)
                 await self._disconnect()
 
+    def forget_connections(self) -> None:
+        """Drop every connection without closing it, and be as before `open`; for the child of a `fork`."""
+        for engine in (self._writer, self._reader):
+            if engine is not None:
+                engine.sync_engine.dispose(close=False)
+        self._start_anew()
+
     @abstractmethod
     async def _connect(self) -> None:
         """Make `_writer` and `_reader`, and migrate."""
@@ -98,13 +106,13 @@ class SqlStore(Store):
     async def _reading(self) -> AsyncIterator[Link]:
         """A connection to read on."""
         async with connected(self._reader).connect() as connection:
-            yield Link(connection)
+            yield self.link(connection)
 
     @asynccontextmanager
     async def _on_writer(self) -> AsyncIterator[Link]:
         """The connection to write on."""
         async with connected(self._writer).connect() as connection:
-            yield Link(connection)
+            yield self.link(connection)
 
     # Writing
 
