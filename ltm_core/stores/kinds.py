@@ -156,9 +156,35 @@ VECTOR = Kind(
     },
     indexes=(("owner", "space"), ("owner", "target"), ("subject",)),
 )
+SUMMARY = Kind(
+    "summary",
+    {
+        "number": _T.INTEGER,
+        "first": _T.INTEGER,
+        "last": _T.INTEGER,
+        "text": _T.TEXT,
+        "created_at": _T.TIME,
+        "stale_at": _T.TIME,
+    },
+    indexes=(("owner", "number"), ("subject", "created_at")),
+    words=True,
+)
+CHECKPOINT = Kind(
+    "checkpoint",
+    {"namespace": _T.TEXT, "key": _T.TEXT, "task": _T.TEXT, "step": _T.INTEGER, "created_at": _T.TIME},
+    indexes=(("owner", "namespace", "key"), ("subject", "created_at")),
+)
+SPEND = Kind(
+    "spend",
+    {"day": _T.TEXT, "calls": _T.INTEGER, "tokens": _T.INTEGER, "seconds": _T.REAL, "updated_at": _T.TIME},
+    indexes=(("owner", "day"), ("subject",)),
+)
 
 KINDS: Mapping[str, Kind] = MappingProxyType(
-    {kind.name: kind for kind in (FACT, VERSION, MESSAGE, SESSION, JOB, LEASE, ITEM, VECTOR)}
+    {
+        kind.name: kind
+        for kind in (FACT, VERSION, MESSAGE, SESSION, JOB, LEASE, ITEM, VECTOR, SUMMARY, CHECKPOINT, SPEND)
+    }
 )
 FIXED: Mapping[str, Type] = MappingProxyType(
     {

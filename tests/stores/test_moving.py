@@ -94,6 +94,12 @@ async def lived_in(store: Store) -> None:
     record = fact(ANN, "with a vector", created_at=NOW, importance=1, terms=["oslo"])
     await put(store, record, vector_record(record, "s", [3, 4], at=NOW), vector_record(record, "s", [1, 0], number=1))
     await put(store, *(fact(Scope.user(name), "f", value=name) for name in TRICKY_IDS))
+    later = (
+        Record("summary", "s1", ANN, ANN, fields={"number": 1, "text": "Ann moved."}, terms=("ann",)),
+        Record("checkpoint", "c1", ANN, ANN, fields={"step": 1, "state": {"a": [1, None]}}),
+        Record("spend", "m1", ANN, ANN, fields={"day": "2026-01-01", "calls": 2, "tokens": 900, "seconds": 1.5}),
+    )
+    await put(store, *later)
 
 
 async def test_everything_of_everybody_is_copied_as_it_was(source: Store, target: Store) -> None:

@@ -225,6 +225,17 @@ def test_head_is_the_last_revision() -> None:
     assert ScriptDirectory(Path(migrations.__file__).parent).get_heads() == [migrations.HEAD]
 
 
+async def test_every_earlier_schema_is_brought_up_to_date(path: Path) -> None:
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        migrations.migrate(connection, to="0001")
+    engine.dispose()
+    summary = Record("summary", "s", ANN, ANN, fields={"number": 1}, terms=("moved",))
+    async with SqliteStore(path) as store:
+        await put(store, fact(ANN, "kept"), summary)
+        assert await store.search_text(Where("summary", (ANN,)), ["moved"], 1) == [summary]
+
+
 async def test_every_wall_has_an_index(store: SqliteStore, raw: sqlite3.Connection) -> None:
     for name in (table.name for table in TABLES.values()):
         for side in ("owner", "subject", "id"):

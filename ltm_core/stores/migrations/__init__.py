@@ -7,7 +7,7 @@ from sqlalchemy import Connection, inspect, text
 from ...errors import SchemaError
 from ..sql.tables import METADATA
 
-HEAD = "0001"
+HEAD = "0002"
 VERSION_TABLE = "ltm_version"
 
 
@@ -18,13 +18,13 @@ def stored_version(connection: Connection) -> str | None:
     return connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()
 
 
-def migrate(connection: Connection) -> None:
-    """Bring the schema up to date, in the transaction that `connection` is in.
+def migrate(connection: Connection, to: str = HEAD) -> None:
+    """Bring the schema up to date, or up `to` a revision, in the transaction that `connection` is in.
 
     Raises `SchemaError` for a schema of the future, or tables that are not ours.
     """
     version = stored_version(connection)
-    if version == HEAD:
+    if version == to:
         return
     if version is None:
         _check_room(connection)
@@ -37,7 +37,7 @@ def migrate(connection: Connection) -> None:
     package, _, folder = __name__.rpartition(".")
     config.set_main_option("script_location", f"{package}:{folder}")
     try:
-        command.upgrade(config, "head")
+        command.upgrade(config, to)
     except CommandError as error:
         raise SchemaError(
             f"The database has schema {version!r}, which this version does not know. Upgrade ltm-core."

@@ -1,0 +1,62 @@
+"""Tables, spelled as revisions spell them: `number:integer` is a column of that type, a bare name is a text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from string import Template
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects.postgresql import TSVECTOR
+
+from ..kinds import Type
+from ..sql.types import SQL_TYPES
+
+INDEXED_CHARACTERS = 64
+SHORT = ("id", "owner", "subject", "fact_id", "target")
+
+FIXED = "id owner subject subject_name tenant scope scope_id"
+
+
+def create(name: str, columns: str, indexes: Sequence[str], *, words: bool = False) -> None:
+    """Make the table of a kind with its indexes; with `words`, also what finds its records by their terms."""
+    dialect = op.get_bind().dialect.name
+    op.create_table(
+        name,
+        sa.Column("seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True, autoincrement=True),
+        *(_column(column, nullable=False) for column in FIXED.split()),
+        _column("version:integer", nullable=False),
+        *(_column(column) for column in columns.split()),
+        *([_column("terms:json", nullable=False)] if words else []),
+        _column("body:json", nullable=False),
+        *([sa.Column("words", TSVECTOR())] if words and dialect == "postgresql" else []),
+        sqlite_autoincrement=name == "embedding",
+        mysql_engine="InnoDB",
+        mysql_row_format="DYNAMIC",
+    )
+    op.create_index(f"ix_{name}_id", name, ["id"], unique=True)
+    for index in indexes:
+        _index(name, index.split(), columns)
+    if words and dialect == "postgresql":
+        op.create_index(f"ix_{name}_words", name, ["words"], postgresql_using="gin")
+    if words and dialect == "sqlite":
+        _text_index(name)
+
+
+def _column(spelled: str, *, nullable: bool = True) -> sa.Column[object]:
+    name, _, typed = spelled.partition(":")
+    usual = Type.TOKEN if name in SHORT else Type.TEXT
+    return sa.Column(name, SQL_TYPES[Type(typed) if typed else usual], nullable=nullable)
+
+
+def _index(table: str, names: list[str], columns: str) -> None:
+    texts = [name for name in names if name in columns.split() and name not in SHORT]
+    length = dict.fromkeys(texts, INDEXED_CHARACTERS)
+    op.create_index(f"ix_{table}_{'_'.join(names)}", table, names, mysql_length=length)
+
+
+def _text_index(kind: str) -> None:
+    script = Path(__file__).with_name("text_index.sqlite.sql").read_text(encoding="utf-8")
+    for statement in Template(script).substitute(kind=kind).split("\n\n"):
+        op.get_bind().exec_driver_sql(statement)
