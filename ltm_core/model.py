@@ -371,10 +371,51 @@ class Session(Model):
     updated_at: Time
 
 
-class JobInfo(Model):
-    """One turn that was, is or will be learned."""
+class Summary(Scored):
+    """What a conversation was about, up to one of its messages.
+
+    Attributes:
+        text: The summary, a few sentences or lines.
+        topics: What was talked about, the foremost first.
+        open_questions: What was asked and not answered yet.
+        version: Counts the summaries of the session, from 1.
+        first, last: The numbers of the messages that it covers; the first message of a session has number 1.
+    """
 
     id: str
+    session_id: str
+    text: Text
+    topics: list[Text] = Field(default_factory=list)
+    open_questions: list[Text] = Field(default_factory=list)
+    version: int
+    first: int
+    last: int
+    created_at: Time
+
+
+class SessionState(Model):
+    """The state of a session, as it is or was.
+
+    Attributes:
+        state: A JSON object.
+        version: Counts the changes, from 1; 0 where none was ever set.
+    """
+
+    session_id: str
+    state: Annotated[dict[str, Any], BeforeValidator(valid_json)] = Field(default_factory=dict)
+    version: int = 0
+    updated_at: Time | None = None
+
+
+class JobInfo(Model):
+    """One turn that was, is or will be learned, or one summary that was, is or will be made.
+
+    Attributes:
+        task: `summary` for a summary of the session, None for a turn.
+    """
+
+    id: str
+    task: str | None = None
     subject: str
     session_id: str | None = None
     status: Literal["waiting", "done", "dead"]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from .model import Candidate, Fact, FactUpdate, LeftOut, Message
+from .model import Candidate, Fact, FactUpdate, LeftOut, Message, Summary
 from .scope import Identity
 
 ALL_OPERATIONS = frozenset({"ADD", "UPDATE", "DELETE"})
@@ -67,6 +67,35 @@ class Reconciling:
 
 
 Reconcile = Callable[[Reconciling], Sequence[FactUpdate]]
+
+
+@dataclass(frozen=True, slots=True)
+class Summarising:
+    """What summarising is given.
+
+    Attributes:
+        messages: What was said since the last summary, oldest first; all of it where there was none.
+        previous: The last summary, whose place the new one takes.
+        max_tokens: How long the new one may be.
+    """
+
+    messages: Sequence[Message]
+    previous: Summary | None
+    max_tokens: int
+    now: datetime
+    count_tokens: CountTokens
+
+
+@dataclass(frozen=True, slots=True)
+class Summarised:
+    """A new summary: its text, what was talked about, and what is still open."""
+
+    text: str
+    topics: Sequence[str] = ()
+    open_questions: Sequence[str] = ()
+
+
+Summarise = Callable[[Summarising], Summarised | Awaitable[Summarised]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +176,7 @@ class Policies:
     reconcile: Reconcile
     rank: Rank
     render: Render
+    summarise: Summarise
     count_tokens: CountTokens
     redact: Redact | None = None
     instructions: str = ""

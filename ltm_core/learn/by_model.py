@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from string import Template
-from typing import Any
 
+from ..asking import ask_json
 from ..attributes import attributes
-from ..errors import ExtractionError
-from ..home import call
 from ..llm import Complete
 from ..model import Candidate, Fact, Message
 from ..policies import Extracting
-from ..reading import UnusableReply, read_json
 from ..reading_facts import ASKED_FACTS, Shown, read_facts
 
 KNOWN = 20
 EARLIER = 4
 # Users' words are never cut; the rest is context.
 CONTEXT_CHARS = 600
-MENDED_CHARS = 4_000
 
 
 class ModelExtractor:
@@ -48,12 +43,7 @@ class ModelExtractor:
             {"role": "system", "content": self._system(given)},
             {"role": "user", "content": _conversation(given, shown)},
         ]
-        reply = await _ask(self._complete, prompt)
-        try:
-            return read_facts(read_json(reply), shown)
-        except UnusableReply as error:
-            reply = await _ask(self._complete, [*prompt, *_complaint(reply, error.problem)])
-        return read_facts(read_json(reply), shown)
+        return await ask_json(self._complete, prompt, lambda reply: read_facts(reply, shown))
 
     def _system(self, given: Extracting) -> str:
         wanted = "\n".join(filter(None, (self._instructions.strip(), given.instructions.strip())))
@@ -121,22 +111,3 @@ def _said(message: Message, most: int | None, today: str) -> str:
 
 def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
-
-
-def _complaint(reply: Any, problem: str) -> Sequence[dict[str, Any]]:
-    asked = (
-        f"This reply cannot be used: {problem}. Answer again, completely, with the one JSON object and nothing else."
-    )
-    said = reply[:MENDED_CHARS].strip() if isinstance(reply, str) else ""
-    # Some servers refuse an empty message.
-    return [{"role": "assistant", "content": said or "(nothing)"}, {"role": "user", "content": asked}]
-
-
-async def _ask(complete: Complete, prompt: Sequence[dict[str, Any]]) -> str:
-    try:
-        return await call(complete, prompt)
-    except Exception as error:
-        raise ExtractionError(
-            f"The model could not be asked ({type(error).__name__}: {str(error)[:300]}). "
-            "The turn stays queued; check the model's settings."
-        ) from error
