@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -14,9 +15,22 @@ from .errors import ConfigurationError
 from .learn.by_model import ModelExtractor
 from .learn.offline import extract_offline
 from .learn.reconcile import reconcile as reconcile_in_code
-from .learn.turns import SessionLimits
+from .learn.summarise import summarise_by_words
+from .learn.summary_by_model import ModelSummariser
+from .learn.turns import SessionLimits, SummaryTrigger
 from .llm import Complete
-from .policies import ALL_OPERATIONS, Clock, CountTokens, Extract, Policies, Rank, Reconcile, Redact, Render
+from .policies import (
+    ALL_OPERATIONS,
+    Clock,
+    CountTokens,
+    Extract,
+    Policies,
+    Rank,
+    Reconcile,
+    Redact,
+    Render,
+    Summarise,
+)
 from .recall.budget import estimate_tokens
 from .recall.rank import rank as rank_by_words
 from .recall.render import render as render_fenced
@@ -80,16 +94,24 @@ def limits_of(session_ttl: timedelta | float | None, session_max_messages: int |
     return SessionLimits(ttl, session_max_messages)
 
 
-def extractor_of(model: str | Complete | None) -> Extract:
-    """Extraction by a model, named as litellm names it or given as a callable; offline without one."""
-    if model is None:
-        return extract_offline
+def trigger_of(tokens: int | None, messages: int | None, count: CountTokens) -> SummaryTrigger | None:
+    """After how much new talk sessions are summarised; None where that is only done when asked for."""
+    for name, given in (("summary_after_tokens", tokens), ("summary_after_messages", messages)):
+        if given is not None and given < 1:
+            raise ConfigurationError(f"{name}={given} would summarise nothing. Pass 1 or more, or None.")
+    if tokens is None and messages is None:
+        return None
+    return SummaryTrigger(tokens or sys.maxsize, messages or sys.maxsize, count)
+
+
+def complete_of(model: str | Complete) -> Complete:
+    """A model, named as litellm names it or given as a callable."""
     if isinstance(model, str):
         from .litellm_model import completion
 
-        return ModelExtractor(completion(model))
+        return completion(model)
     if callable(model):
-        return ModelExtractor(model)
+        return model
     raise ConfigurationError(f"A {type(model).__name__} is no model. Pass a name such as 'openai/gpt-4o-mini'.")
 
 
@@ -103,6 +125,7 @@ class Options(TypedDict, total=False):
     rank: Rank | None
     render: Render | None
     redact: Redact | None
+    summarise: Summarise | None
     count_tokens: CountTokens | None
     clock: Clock | None
     instructions: str
@@ -117,13 +140,15 @@ def policies_of(**options: Unpack[Options]) -> Policies:
     given = {name: value for name, value in options.items() if value is not None and name not in ("model", "complete")}
     model = options.get("model") if options.get("complete") is None else options.get("complete")
     if model is not None:
-        given["extract"] = extractor_of(model)
+        complete = complete_of(model)
+        given = {"extract": ModelExtractor(complete), "summarise": ModelSummariser(complete), **given}
     defaults: dict[str, Any] = {
         "clock": utc_now,
         "extract": extract_offline,
         "reconcile": reconcile_in_code,
         "rank": rank_by_words,
         "render": render_fenced,
+        "summarise": summarise_by_words,
         "count_tokens": estimate_tokens,
     }
     return Policies(**{**defaults, **given, "allow": _operations(options.get("allow", ALL_OPERATIONS))})
@@ -131,7 +156,7 @@ def policies_of(**options: Unpack[Options]) -> Policies:
 
 def with_extraction(policies: Policies, model: str | Complete | None, template: str | None) -> Policies:
     """The same policies, extracting by another model or looking for what a template names."""
-    extract = policies.extract if model is None else extractor_of(model)
+    extract = policies.extract if model is None else ModelExtractor(complete_of(model))
     return replace(policies, extract=extract, instructions=template or policies.instructions)
 
 

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any, Self, TypeVar, Unpack, overload
 
 from .ambient import identity, scoped
-from .assemble import Options, Storage, cached_store_of, limits_of, policies_of
+from .assemble import Options, Storage, cached_store_of, limits_of, policies_of, trigger_of
 from .errors import ConfigurationError, InvalidInput
 from .facts import PersistentFacts, forget
 from .filters import condition
@@ -49,10 +49,13 @@ class AsyncMemory:
         session_max_messages: How many messages a session keeps, the newest; earlier ones go once they are learned.
         cache: A Redis in front of the database (`redis://localhost:6379/0`) that answers what was asked before; see
             `ltm_core.stores.wrappers.Cached` for what it promises.
+        summary_after_tokens, summary_after_messages: How much new talk of a session renews its summary, in the
+            background; None for no such bound. With both None, only `sessions.summarize` does.
         model: A model as litellm names it (`openai/gpt-4o-mini`, extra `litellm`). Without `model`, `complete` and
             `extract` the offline extractor learns from plain English statements.
         complete: A model as a callable: role messages in, text out; sync or async.
-        extract, reconcile, rank, render, redact, count_tokens, clock: Replace a step; see `ltm_core.policies`.
+        extract, reconcile, rank, render, summarise, redact, count_tokens, clock: Replace a step; see
+            `ltm_core.policies`.
         instructions: What a model should capture, in your words.
         allow: Which of ADD, UPDATE and DELETE learning may do.
 
@@ -75,6 +78,8 @@ class AsyncMemory:
         session_ttl: timedelta | float | None = None,
         session_max_messages: int | None = None,
         cache: str | None = None,
+        summary_after_tokens: int | None = 1_000,
+        summary_after_messages: int | None = 40,
         **options: Unpack[Options],
     ) -> None:
         storage = store if url is None else url
@@ -87,6 +92,7 @@ class AsyncMemory:
             tenant=check_id(tenant, "tenant"),
             background=background,
             limits=limits_of(session_ttl, session_max_messages),
+            trigger=trigger_of(summary_after_tokens, summary_after_messages, policies.count_tokens),
         )
         self.facts = PersistentFacts(self)
         self.sessions = Sessions(self.runtime)

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from .attributes import attribute
-from .model import Fact, Message
+from .model import Fact, Message, Summary
 from .scope import MemoryScope, Scope, digest
 from .stores.base import Record
 from .stores.kinds import FIXED, KINDS, Type
@@ -135,6 +135,26 @@ def message_of(record: Record) -> Message:
     if record.scope.level is MemoryScope.SESSION:
         known.setdefault("session_id", record.scope.id)
     return Message.model_validate({**known, "id": record.fields.get("message_id") or record.id})
+
+
+def summary_record(summary: Summary, thread: Scope, subject: Scope) -> Record:
+    """`summary` of the conversation of `thread`. Its id and its place follow from the conversation and its number."""
+    body = {"topics": summary.topics, "open_questions": summary.open_questions}
+    fields = {"number": summary.version, "first": summary.first, "last": summary.last, "text": summary.text}
+    return Record(
+        kind="summary",
+        id=digest("summary", thread.token, str(summary.version)),
+        scope=thread,
+        subject=subject,
+        fields={**fields, **body, "created_at": summary.created_at},
+        terms=tuple(dict.fromkeys(terms(" ".join((summary.text, *summary.topics, *summary.open_questions))))),
+    )
+
+
+def summary_of(record: Record) -> Summary:
+    """Read back what `summary_record` gave."""
+    known = {**_known(record.fields, Summary), "id": record.id, "session_id": record.scope.id}
+    return Summary.model_validate({**known, "version": record.fields["number"]})
 
 
 def record_fields(model: BaseModel, kind: str) -> dict[str, Any]:

@@ -17,14 +17,15 @@ from uuid import uuid4
 from .errors import UsageError
 from .home import Home, call
 from .learn.align import align
-from .learn.turns import SessionLimits, Turns
+from .learn.turns import SUMMARY, SessionLimits, SummaryTrigger, Turns
 from .learn.worker import Batch, Worker
 from .learning import Learning
 from .model import FactUpdate
-from .policies import Policies
+from .policies import Clock, Policies
 from .recalling import Recalling
 from .scope import DEFAULT_TENANT
 from .stores.base import Store, Write
+from .summarising import Summaries
 
 R = TypeVar("R")
 
@@ -32,6 +33,7 @@ log = logging.getLogger("ltm_core")
 
 REMEMBERED_OUTCOMES = 1024
 SWEEP_SECONDS = 60
+SUMMARY_TOKENS = 400
 
 
 class Runtime:
@@ -45,6 +47,8 @@ class Runtime:
         tenant: str = DEFAULT_TENANT,
         background: bool = True,
         limits: SessionLimits | None = None,
+        trigger: SummaryTrigger | None = None,
+        summary_tokens: int = SUMMARY_TOKENS,
     ) -> None:
         self.store = store
         self.policies = policies
@@ -52,12 +56,12 @@ class Runtime:
         self.name = uuid4().hex
         self.home = Home("ltm-home")
         self.school = Home("ltm-learning")
-        self.turns = Turns(store, align, limits)
+        self.turns = Turns(store, align, limits, trigger)
         self.learning = Learning(store, policies, self.home)
         self.recalling = Recalling(store, policies, self.turns)
-        self.worker = Worker(
-            store, _Tidy(self.learning, self.turns), self.home, self.school, policies.clock, self._settled
-        )
+        self.summaries = Summaries(store, policies, self.turns, self.home, summary_tokens)
+        tasks = _Tasks(self.learning, self.summaries, self.turns, policies.clock)
+        self.worker = Worker(store, tasks, self.home, self.school, policies.clock, self._settled)
         self._background = background
         self._outcomes: OrderedDict[str, Sequence[FactUpdate]] = OrderedDict()
         self._opening: asyncio.Lock | None = None
@@ -160,17 +164,24 @@ class Runtime:
             self._outcomes.popitem(last=False)
 
 
-class _Tidy:
-    """Learning that takes along what a session has too much, once that is learned."""
+class _Tasks:
+    """What the worker does with a job: a summary, or learning, which takes along what a session has too much."""
 
-    def __init__(self, learning: Learning, turns: Turns) -> None:
+    def __init__(self, learning: Learning, summaries: Summaries, turns: Turns, clock: Clock) -> None:
         self._learning = learning
+        self._summaries = summaries
         self._turns = turns
+        self._clock = clock
 
     async def extract(self, batch: Batch) -> Any:
+        if batch.task == SUMMARY:
+            return await self._summaries.draft(batch.jobs[0])
         return await self._learning.extract(batch)
 
     async def decide(self, batch: Batch, found: Any) -> tuple[Sequence[FactUpdate], Sequence[Write]]:
+        if batch.task == SUMMARY:
+            keep = batch.jobs[0].fields.get("keep")
+            return [], await self._summaries.writes(found, self._clock(), keep)
         updates, writes = await self._learning.decide(batch, found)
         learned = frozenset(one for job in batch.jobs for one in job.fields["message_ids"])
         return updates, [*writes, *await self._turns.surplus(batch.jobs[0].scope, learned)]

@@ -75,11 +75,23 @@ class SessionsFace:
     add_message = blocking(Sessions.add_message)
     add_messages = blocking(Sessions.add_messages)
     get_messages = blocking(Sessions.get_messages)
+    edit_message = blocking(Sessions.edit_message)
     archive_messages = blocking(Sessions.archive_messages)
     delete_messages = blocking(Sessions.delete_messages)
     clear = blocking(Sessions.clear)
-    sweep = blocking(Sessions.sweep)
+    delete = blocking(Sessions.delete)
     list = blocking(Sessions.list)
+    search = blocking(Sessions.search)
+    rename = blocking(Sessions.rename)
+    fork = blocking(Sessions.fork)
+    state = blocking(Sessions.state)
+    set_state = blocking(Sessions.set_state)
+    patch_state = blocking(Sessions.patch_state)
+    state_versions = blocking(Sessions.state_versions)
+    summarize = blocking(Sessions.summarize)
+    summary = blocking(Sessions.summary)
+    summaries = blocking(Sessions.summaries)
+    sweep = blocking(Sessions.sweep)
 
 
 class JobsFace:
@@ -114,6 +126,8 @@ class Memory:
         session_ttl: timedelta | float | None = None,
         session_max_messages: int | None = None,
         cache: str | None = None,
+        summary_after_tokens: int | None = 1_000,
+        summary_after_messages: int | None = 40,
         **options: Unpack[Options],
     ) -> None:
         self._inner = AsyncMemory(
@@ -124,6 +138,8 @@ class Memory:
             session_ttl=session_ttl,
             session_max_messages=session_max_messages,
             cache=cache,
+            summary_after_tokens=summary_after_tokens,
+            summary_after_messages=summary_after_messages,
             **options,
         )
         self._home = self._inner.runtime.home

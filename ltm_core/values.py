@@ -96,3 +96,17 @@ _SLIGHT = frozenset({"", "a", "an", "the"})
 def plain(value: Any) -> str:
     """A text as it is, anything else as JSON."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
+
+
+def merge_patch(value: Any, patch: Any) -> Any:
+    """`value` changed by a JSON merge patch: what the patch names is replaced, None removes (RFC 7396).
+
+    >>> merge_patch({"a": 1, "b": {"c": 2, "d": 3}}, {"a": None, "b": {"c": 4}})
+    {'b': {'c': 4, 'd': 3}}
+    """
+    if not isinstance(patch, Mapping):
+        return patch
+    kept = {name: inner for name, inner in value.items() if name not in patch} if isinstance(value, Mapping) else {}
+    known = value if isinstance(value, Mapping) else {}
+    changed = {name: merge_patch(known.get(name), inner) for name, inner in patch.items() if inner is not None}
+    return kept | changed

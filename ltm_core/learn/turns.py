@@ -18,6 +18,7 @@ from ..stores.again import again
 from ..stores.base import Compare, Condition, Delete, Put, Record, Store, Where, Write
 
 WAITING, DONE, DEAD = "waiting", "done", "dead"
+SUMMARY = "summary"  # what a job is to do, where it is not to learn a turn
 
 Align = Callable[[Sequence[Message], Sequence[Message]], Any]
 
@@ -66,6 +67,15 @@ class SessionLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class SummaryTrigger:
+    """After how much new talk a session is summarised anew: tokens, as `count` counts them, or messages."""
+
+    tokens: int
+    messages: int
+    count: Callable[[str], int]
+
+
+@dataclass(frozen=True, slots=True)
 class Written:
     """What was new of it, and the job that will learn it (None where nothing is to be learned)."""
 
@@ -76,10 +86,17 @@ class Written:
 class Turns:
     """Appends turns to conversations, each message once."""
 
-    def __init__(self, store: Store, align: Align, limits: SessionLimits | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        align: Align,
+        limits: SessionLimits | None = None,
+        trigger: SummaryTrigger | None = None,
+    ) -> None:
         self._store = store
         self._align = align
         self.limits = limits or SessionLimits()
+        self._trigger = trigger
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def write(self, sent: Sent) -> Written:
@@ -106,6 +123,12 @@ class Turns:
         """Whom records in `scope` are about: for a session its first user, else the scope itself."""
         head = await self.head(scope) if scope.level is MemoryScope.SESSION else None
         return head.subject if head is not None else scope
+
+    async def check(self, thread: Scope, user: Scope) -> None:
+        """Raises `ScopeError` where a session is another user's than `user`."""
+        head = await self.head(thread)
+        if head is not None and head.subject.level is MemoryScope.USER and head.subject != user:
+            raise ScopeError(f"Session {thread.id!r} belongs to another user. Use a session_id of its own.")
 
     async def shown(self, thread: Scope, now: datetime) -> list[Condition]:
         """What a message of a conversation must meet to be shown, where sessions expire."""
@@ -163,7 +186,14 @@ class Turns:
         over = replace(head, fields={**head.fields, "over": last}, version=head.version + 1)
         with suppress(ConflictError):
             await self._store.apply([Put(over, expect=head.version)])  # who writes from now on begins anew
-            for kind, until in (("message", last), ("job", last), ("fact", None), ("version", None)):
+            for kind, until in (
+                ("message", last),
+                ("job", last),
+                ("fact", None),
+                ("version", None),
+                ("summary", None),
+                ("checkpoint", None),
+            ):
                 await self._store.purge(_ended(kind, thread, until, head.fields["expires_at"]))
             await self._store.apply([Delete("session", head.id, thread, expect=over.version)])
             return True
@@ -190,16 +220,31 @@ class Turns:
         if not records and not taught:
             return Written((), earlier)
         job = _job_record(sent, taught, earlier) if taught else None
+        head, asked = self._talked(replace(head, subject=owner), records, sent.now)
         await self._store.apply(
             [
                 *moved,
+                *asked,
                 *(Put(record, expect=record.version - 1) for record in {r.id: r for r in [*taught, *records]}.values()),
                 *(_deleted(record, sent.now) for record in replaced),
                 *([Put(job, expect=job.version - 1)] if job is not None else ()),
-                _advanced(replace(head, subject=owner), len(records), sent.now, self._expiry(sent.thread, sent.now)),
+                _advanced(head, len(records), sent.now, self._expiry(sent.thread, sent.now)),
             ]
         )
         return Written([message_of(record) for record in records], earlier if is_late else job)
+
+    def _talked(self, head: Record, records: Sequence[Record], now: datetime) -> tuple[Record, list[Put]]:
+        """The head with what was said since a summary was last asked for; and the job to make one, where it is time."""
+        trigger = self._trigger
+        if trigger is None or head.scope.level is not MemoryScope.SESSION:
+            return head, []
+        tokens, messages = head.fields.get("unasked") or (0, 0)
+        tokens += sum(trigger.count(record.fields["text"]) for record in records)
+        messages += len(records)
+        if tokens < trigger.tokens and messages < trigger.messages:
+            return replace(head, fields={**head.fields, "unasked": [tokens, messages]}), []
+        last = head.fields["message_count"] + len(records)
+        return replace(head, fields={**head.fields, "unasked": [0, 0]}), [summary_job(head, last, now)]
 
     async def _compare(self, sent: Sent, head: Record) -> tuple[Sequence[Message], list[Record], list[Record]]:
         """What of the turn is new, the stored answer that it regenerates, and what is stored but was never taught."""
@@ -240,7 +285,8 @@ class Turns:
                 f"Session {sent.who.session_id!r} belongs to another user. Use a session_id of its own for each user."
             )
         mine = (sent.thread,)
-        found = [r for kind in ("fact", "version", "message", "job") for r in await self._store.scan(Where(kind, mine))]
+        kinds = ("fact", "version", "message", "job", "summary")
+        found = [record for kind in kinds for record in await self._store.scan(Where(kind, mine))]
         return [Put(replace(record, subject=sent.who.subject), expect=record.version) for record in found]
 
 
@@ -252,6 +298,27 @@ def head_id(thread: Scope) -> str:
 def job_id(thread: Scope, number: int) -> str:
     """The id of the job for the turn that begins with message `number`."""
     return digest("job", thread.token, str(number))
+
+
+def summary_job(head: Record, last: int, now: datetime, keep: int | None = None) -> Put:
+    """The job to summarise a session up to message `last`, but for its newest `keep`.
+
+    It is the subject's and not the session's, so that no turn waits for it.
+    """
+    fields = {
+        "status": WAITING,
+        "task": SUMMARY,
+        "attempts": 0,
+        "number": last,
+        "keep": keep,
+        "run_at": now,
+        "created_at": now,
+        "updated_at": now,
+        "session_id": head.scope.id,
+        "message_ids": [],
+    }
+    made = digest("summary-job", head.scope.token, str(last), str(head.version))
+    return Put(Record("job", made, head.subject, head.subject, 1, fields), expect=0)
 
 
 def _new_head(sent: Sent) -> Record:
@@ -326,6 +393,6 @@ def _job_record(sent: Sent, records: Sequence[Record], earlier: Record | None) -
 
 def _ended(kind: str, thread: Scope, last: int | None, ended_at: datetime) -> Where:
     """What ends with a session: its messages and jobs up to `last`, and the facts that were its own."""
-    time = {"fact": "updated_at", "version": "superseded_at"}
+    time = {"fact": "updated_at", "version": "superseded_at", "summary": "created_at", "checkpoint": "created_at"}
     test = Compare("number", "lte", last) if kind not in time else Compare(time[kind], "lte", ended_at)
     return Where(kind, (thread,), test=test)

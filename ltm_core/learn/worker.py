@@ -43,6 +43,11 @@ class Batch:
         """Whom the turns are about."""
         return self.jobs[0].subject
 
+    @property
+    def task(self) -> str | None:
+        """What is to be done, where it is not to learn turns."""
+        return self.jobs[0].fields.get("task")
+
 
 class Learn(Protocol):
     """The learning journey, as the worker needs it. The first half may take long, the second reads and decides."""
@@ -219,14 +224,14 @@ class Worker:
     async def _next(self, subject: Scope, ready: datetime) -> Batch | None:
         where = Where("job", subject=subject, test=Compare("status", "eq", WAITING))
         waiting = await self._store.scan(where, order=[("created_at", "asc"), ("number", "asc")], limit=1000)
-        heads: dict[Scope, Record] = {}
+        heads: dict[tuple[Scope, str | None], Record] = {}
         for job in waiting:
-            heads.setdefault(job.scope, job)
+            heads.setdefault(_lane(job), job)
         first = next((job for job in heads.values() if job.fields["run_at"] <= ready), None)
         if first is None:
             return None
-        same = [job for job in waiting if job.scope == first.scope]
-        jobs = same[:1] if first.fields["attempts"] else same[:MAX_TURNS]
+        same = [job for job in waiting if _lane(job) == _lane(first)]
+        jobs = same[:1] if first.fields["attempts"] or first.fields.get("task") else same[:MAX_TURNS]
         return Batch(jobs, await self._messages(jobs))
 
     async def _messages(self, jobs: Sequence[Record]) -> list[Message]:
@@ -331,6 +336,11 @@ def _shares(batch: Batch, updates: Sequence[FactUpdate]) -> list[list[FactUpdate
         sources = update.fact.sources if update.fact is not None else []
         shares[max((places[one] for one in sources if one in places), default=-1)].append(update)
     return shares
+
+
+def _lane(job: Record) -> tuple[Scope, str | None]:
+    """Jobs of one lane are done in order: the turns of a conversation, and other tasks beside them."""
+    return job.scope, job.fields.get("task")
 
 
 def _put(record: Record) -> Put:
