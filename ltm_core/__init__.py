@@ -27,7 +27,7 @@ from .errors import (
 )
 from .facts import PersistentFacts
 from .memory import AsyncMemory
-from .model import Candidate, Fact, FactUpdate, JobInfo, LeftOut, Message, Recalled, Session
+from .model import Candidate, Checkpoint, Fact, FactUpdate, JobInfo, LeftOut, Message, Recalled, Session
 from .providers.base import MemoryProvider
 from .scope import Identity, MemoryScope, Scope
 from .sync import Memory
@@ -38,6 +38,7 @@ from .wrapping.decorators import inject_memory, with_memory
 __all__ = [
     "AsyncMemory",
     "Candidate",
+    "Checkpoint",
     "ConfigurationError",
     "ConflictError",
     "ExtractionError",

@@ -10,6 +10,7 @@ from typing import Any, Self, TypeVar, Unpack, overload
 
 from .ambient import identity, scoped
 from .assemble import Options, Storage, cached_store_of, limits_of, policies_of
+from .checkpoints import Checkpoints
 from .errors import ConfigurationError, InvalidInput
 from .facts import PersistentFacts, forget
 from .filters import condition
@@ -92,6 +93,7 @@ class AsyncMemory:
         self.sessions = Sessions(self.runtime)
         self.jobs = Jobs(self.runtime)
         self.items = Items(self.runtime)
+        self.checkpoints = Checkpoints(self.runtime)
 
     async def __aenter__(self) -> Self:
         await self.runtime.open()
