@@ -29,6 +29,7 @@ from .facts import PersistentFacts
 from .memory import AsyncMemory
 from .model import Candidate, Checkpoint, Fact, FactUpdate, JobInfo, LeftOut, Message, Recalled, Session
 from .providers.base import MemoryProvider
+from .runs import AsyncRun, Run
 from .scope import Identity, MemoryScope, Scope
 from .sync import Memory
 from .ticket import Ticket
@@ -37,6 +38,7 @@ from .wrapping.decorators import inject_memory, with_memory
 
 __all__ = [
     "AsyncMemory",
+    "AsyncRun",
     "Candidate",
     "Checkpoint",
     "ConfigurationError",
@@ -57,6 +59,7 @@ __all__ = [
     "NotFound",
     "PersistentFacts",
     "Recalled",
+    "Run",
     "SchemaError",
     "Scope",
     "ScopeError",

@@ -283,8 +283,8 @@ def _refusal(saving: _Saving, head: Record, stored: Record | None) -> str | None
 
 
 def _checkpoint(record: Record) -> Checkpoint:
-    names = ("step", "state", "created_at")
-    return Checkpoint(run_id=record.scope.id, user_id=_user_id(record), **{n: record.fields.get(n) for n in names})
+    known: dict[str, Any] = {name: record.fields.get(name) for name in ("step", "state", "created_at")}
+    return Checkpoint(run_id=record.scope.id, user_id=_user_id(record), **known)
 
 
 def _user_id(record: Record) -> str | None:

@@ -54,6 +54,8 @@ FLOORS = (
         "bulk",
         "sessions",
         "checkpoints",
+        "runs",
+        "threads",
         "jobs",
         "turn",
         "wrapping",

@@ -128,7 +128,7 @@ async def test_only_the_last_steps_stay_where_that_is_asked_for(memory: AsyncMem
 
 
 async def test_what_is_no_json_or_no_step_is_refused_with_a_remedy(memory: AsyncMemory) -> None:
-    with pytest.raises(InvalidInput, match="A set is not JSON data. Convert it first"):
+    with pytest.raises(InvalidInput, match=r"A set is not JSON data\. Convert it first"):
         await memory.checkpoints.save("r", 1, {"a": {1}})
     for step in (-1, True, "1", 1.0):
         with pytest.raises(InvalidInput, match="Count the steps from 0 or 1"):
