@@ -32,6 +32,7 @@ from .providers.base import MemoryProvider
 from .runs import AsyncRun, Run
 from .scope import Identity, MemoryScope, Scope
 from .sync import Memory
+from .threads import Snapshot, TaskWrites
 from .ticket import Ticket
 from .turn import Turn, failures
 from .wrapping.decorators import inject_memory, with_memory
@@ -64,8 +65,10 @@ __all__ = [
     "Scope",
     "ScopeError",
     "Session",
+    "Snapshot",
     "StoreError",
     "StoreUnavailable",
+    "TaskWrites",
     "Ticket",
     "Turn",
     "UsageError",

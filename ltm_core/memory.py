@@ -27,6 +27,7 @@ from .runtime import Runtime
 from .scope import DEFAULT_TENANT, Identity, check_id
 from .sessions import Sessions
 from .stores.items import Items
+from .threads import Threads
 from .ticket import Ticket
 from .turn import Turn, TurnOptions, turn_of
 from .wrapping.decorators import Decorator, WithMemory, with_memory
@@ -94,6 +95,7 @@ class AsyncMemory:
         self.jobs = Jobs(self.runtime)
         self.items = Items(self.runtime)
         self.checkpoints = Checkpoints(self.runtime)
+        self.threads = Threads(self.runtime)
 
     async def __aenter__(self) -> Self:
         await self.runtime.open()

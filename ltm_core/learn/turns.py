@@ -15,9 +15,11 @@ from ..model import Message
 from ..records import message_of, message_record
 from ..scope import Identity, MemoryScope, Scope, digest
 from ..stores.again import again
-from ..stores.base import Compare, Condition, Delete, Put, Record, Store, Where, Write
+from ..stores.base import All, Compare, Condition, Delete, Put, Record, Store, Where, Write
 
 WAITING, DONE, DEAD = "waiting", "done", "dead"
+# Under what the state of a thread is kept among the checkpoints of its session; other checkpoints are of runs.
+THREAD = "thread"
 
 Align = Callable[[Sequence[Message], Sequence[Message]], Any]
 
@@ -107,6 +109,26 @@ class Turns:
         head = await self.head(scope) if scope.level is MemoryScope.SESSION else None
         return head.subject if head is not None else scope
 
+    async def lives(self, thread: Scope, now: datetime) -> bool:
+        """Whether the time of a session is not over."""
+        head = await self.head(thread) if self.limits.ttl is not None else None
+        return head is None or not _is_over(head, now)
+
+    async def claim(self, who: Identity, now: datetime) -> tuple[Scope, list[Write]]:
+        """Whom records of a session are about when `who` adds some, and what to write along to make sure of it.
+
+        Raises `ScopeError` if the session is somebody else's. What is a user's stays so: then nothing is written along
+        but, where sessions expire, that it was used.
+        """
+        sent = Sent((), who, now)
+        head = _begun(await self.head(sent.thread), sent) or _new_head(sent)
+        moved = await self._adopt(head, sent)
+        owner = who.subject if who.user_id is not None else head.subject
+        if head.version and head.subject == owner and owner.level is MemoryScope.USER and self.limits.ttl is None:
+            return owner, []
+        expires = self._expiry(sent.thread, now)
+        return owner, [*moved, _advanced(replace(head, subject=owner), 0, now, expires)]
+
     async def shown(self, thread: Scope, now: datetime) -> list[Condition]:
         """What a message of a conversation must meet to be shown, where sessions expire."""
         head = await self.head(thread) if self.limits.ttl is not None else None
@@ -163,7 +185,13 @@ class Turns:
         over = replace(head, fields={**head.fields, "over": last}, version=head.version + 1)
         with suppress(ConflictError):
             await self._store.apply([Put(over, expect=head.version)])  # who writes from now on begins anew
-            for kind, until in (("message", last), ("job", last), ("fact", None), ("version", None)):
+            for kind, until in (
+                ("message", last),
+                ("job", last),
+                ("fact", None),
+                ("version", None),
+                ("checkpoint", None),
+            ):
                 await self._store.purge(_ended(kind, thread, until, head.fields["expires_at"]))
             await self._store.apply([Delete("session", head.id, thread, expect=over.version)])
             return True
@@ -240,7 +268,11 @@ class Turns:
                 f"Session {sent.who.session_id!r} belongs to another user. Use a session_id of its own for each user."
             )
         mine = (sent.thread,)
-        found = [r for kind in ("fact", "version", "message", "job") for r in await self._store.scan(Where(kind, mine))]
+        found = [
+            r
+            for kind in ("fact", "version", "message", "job", "checkpoint")
+            for r in await self._store.scan(Where(kind, mine))
+        ]
         return [Put(replace(record, subject=sent.who.subject), expect=record.version) for record in found]
 
 
@@ -322,6 +354,11 @@ def _job_record(sent: Sent, records: Sequence[Record], earlier: Record | None) -
         "message_ids": ids,
     }
     return Record("job", job_id(sent.thread, number), sent.thread, records[0].subject, 1, fields)
+
+
+def _owned(kind: str, thread: Scope) -> Where:
+    """What belongs to a session: of checkpoints the state of its thread, and no run that happens to have its name."""
+    return Where(kind, (thread,), test=Compare("namespace", "under", THREAD) if kind == "checkpoint" else All())
 
 
 def _ended(kind: str, thread: Scope, last: int | None, ended_at: datetime) -> Where:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Generator, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -95,7 +95,7 @@ def _whole(found: Sequence[str | BaseException]) -> list[str]:
 
 def test_a_generator_gives_the_pieces_of_finished_steps_again(memory: Memory, work: Work) -> None:
     @memory.wrap(durable=True)
-    def pieces(prompt: str, run_id: str | None = None) -> Iterator[str]:
+    def pieces(prompt: str, run_id: str | None = None) -> Generator[str, None, None]:
         for name in ("one", "two", "three"):
             yield Run.current().step(name, work.do, name)
 
