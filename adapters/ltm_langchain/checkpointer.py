@@ -97,7 +97,7 @@ class LongTermCheckpointer(BaseCheckpointSaver[int]):
         metadata.
         """
         configured = (config or {}).get("configurable") or {}
-        quick = {name: value for name, value in (filter or {}).items() if _is_label(value)}
+        quick = {name: value for name, value in (filter or {}).items() if _is_label(name, value)}
         rest = {name: value for name, value in (filter or {}).items() if name not in quick}
         snapshots = self._threads.walk(
             as_id(configured.get("thread_id")),
@@ -128,7 +128,7 @@ class LongTermCheckpointer(BaseCheckpointSaver[int]):
         thread, namespace, parent = _place(config)
         told = get_serializable_checkpoint_metadata(config, metadata)
         state = {"checkpoint": self._packed(checkpoint), "metadata": self._packed(told)}
-        labels = {name: value for name, value in told.items() if value is not None and _is_label(value)}
+        labels = {name: value for name, value in told.items() if value is not None and _is_label(name, value)}
         number = _number(checkpoint["id"])
         snapshot = Snapshot(thread, namespace, checkpoint["id"], number, parent, state, labels)
         with apart():
@@ -299,8 +299,9 @@ def _number(checkpoint_id: str) -> int:
     return max(0, ticks - _EPOCH) // 10 if made.version == 6 else 0
 
 
-def _is_label(value: object) -> bool:
-    return value is None or isinstance(value, str | int | float)
+def _is_label(name: str, value: object) -> bool:
+    """Whether the database can look for a value; under a name with a quotation mark SQLite cannot."""
+    return '"' not in name and (value is None or isinstance(value, str | int | float))
 
 
 async def _next(found: AsyncIterator[CheckpointTuple]) -> CheckpointTuple | None:

@@ -185,14 +185,10 @@ class Turns:
         over = replace(head, fields={**head.fields, "over": last}, version=head.version + 1)
         with suppress(ConflictError):
             await self._store.apply([Put(over, expect=head.version)])  # who writes from now on begins anew
-            for kind, until in (
-                ("message", last),
-                ("job", last),
-                ("fact", None),
-                ("version", None),
-                ("checkpoint", None),
-            ):
+            for kind, until in (("message", last), ("job", last), ("fact", None), ("version", None)):
                 await self._store.purge(_ended(kind, thread, until, head.fields["expires_at"]))
+            until_then = Compare("created_at", "lte", head.fields["expires_at"])
+            await self._store.purge(_owned("checkpoint", thread).also(until_then))
             await self._store.apply([Delete("session", head.id, thread, expect=over.version)])
             return True
         return False
@@ -267,12 +263,8 @@ class Turns:
             raise ScopeError(
                 f"Session {sent.who.session_id!r} belongs to another user. Use a session_id of its own for each user."
             )
-        mine = (sent.thread,)
-        found = [
-            r
-            for kind in ("fact", "version", "message", "job", "checkpoint")
-            for r in await self._store.scan(Where(kind, mine))
-        ]
+        kinds = ("fact", "version", "message", "job", "checkpoint")
+        found = [record for kind in kinds for record in await self._store.scan(_owned(kind, sent.thread))]
         return [Put(replace(record, subject=sent.who.subject), expect=record.version) for record in found]
 
 
