@@ -17,9 +17,9 @@ from langgraph.checkpoint.base import (
     CheckpointMetadata,
     CheckpointTuple,
     PendingWrite,
-    SerializerProtocol,
     get_serializable_checkpoint_metadata,
 )
+from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.runtime import Runtime
 
 from ltm_core import AsyncMemory, InvalidInput, Memory, Snapshot, TaskWrites
