@@ -63,7 +63,16 @@ SUITES = {
     "graph": Suite(
         "langgraph", ("test_pregel.py", "test_pregel_async.py", "test_runtime.py"), 9, only="store or injectable"
     ),
-    "threads": Suite("langgraph", ("test_pregel.py", "test_pregel_async.py"), 1, only="sqlite"),
+    "threads": Suite(
+        "langgraph",
+        ("test_pregel.py", "test_pregel_async.py"),
+        1,
+        {
+            "test_pregel.py::test_stream_subgraphs_during_execution": "measures time",
+            "test_pregel_async.py::test_stream_subgraphs_during_execution": "measures time",
+        },
+        only="sqlite and not sqlite_aes",
+    ),
     "history": Suite(
         "langchain-core",
         ("unit_tests/runnables/test_history.py", "unit_tests/chat_history/test_chat_history.py"),
