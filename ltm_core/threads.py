@@ -326,7 +326,7 @@ def _snapshot(record: Record, written: Iterable[Record]) -> Snapshot:
         fields.get("parent"),
         fields.get("state"),
         fields.get("labels") or {},
-        [_task(one) for one in sorted(mine, key=lambda one: (one.fields["path"], one.fields["task"]))],
+        tuple(_task(one) for one in sorted(mine, key=lambda one: (one.fields["path"], one.fields["task"]))),
     )
 
 

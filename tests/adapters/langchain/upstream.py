@@ -66,7 +66,7 @@ SUITES = {
     "threads": Suite(
         "langgraph",
         ("test_pregel.py", "test_pregel_async.py"),
-        1,
+        256,
         {
             "test_pregel.py::test_stream_subgraphs_during_execution": "measures time",
             "test_pregel_async.py::test_stream_subgraphs_during_execution": "measures time",
