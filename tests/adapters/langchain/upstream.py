@@ -65,8 +65,14 @@ SUITES = {
     ),
     "threads": Suite(
         "langgraph",
-        ("test_pregel.py", "test_pregel_async.py"),
-        256,
+        (
+            "test_pregel.py",
+            "test_pregel_async.py",
+            "test_time_travel.py",
+            "test_time_travel_async.py",
+            "test_delta_channel_parallel_order.py",
+        ),
+        355,
         {
             "test_pregel.py::test_stream_subgraphs_during_execution": "measures time",
             "test_pregel_async.py::test_stream_subgraphs_during_execution": "measures time",
