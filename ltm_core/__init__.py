@@ -27,17 +27,21 @@ from .errors import (
 )
 from .facts import PersistentFacts
 from .memory import AsyncMemory
-from .model import Candidate, Fact, FactUpdate, JobInfo, LeftOut, Message, Recalled, Session
+from .model import Candidate, Checkpoint, Fact, FactUpdate, JobInfo, LeftOut, Message, Recalled, Session
 from .providers.base import MemoryProvider
+from .runs import AsyncRun, Run
 from .scope import Identity, MemoryScope, Scope
 from .sync import Memory
+from .threads import Snapshot, TaskWrites
 from .ticket import Ticket
 from .turn import Turn, failures
 from .wrapping.decorators import inject_memory, with_memory
 
 __all__ = [
     "AsyncMemory",
+    "AsyncRun",
     "Candidate",
+    "Checkpoint",
     "ConfigurationError",
     "ConflictError",
     "ExtractionError",
@@ -56,12 +60,15 @@ __all__ = [
     "NotFound",
     "PersistentFacts",
     "Recalled",
+    "Run",
     "SchemaError",
     "Scope",
     "ScopeError",
     "Session",
+    "Snapshot",
     "StoreError",
     "StoreUnavailable",
+    "TaskWrites",
     "Ticket",
     "Turn",
     "UsageError",

@@ -10,6 +10,7 @@ from typing import Any, Self, TypeVar, Unpack, overload
 
 from .ambient import identity, scoped
 from .assemble import Options, Storage, cached_store_of, limits_of, policies_of, trigger_of
+from .checkpoints import Checkpoints
 from .errors import ConfigurationError, InvalidInput
 from .facts import PersistentFacts, forget
 from .filters import condition
@@ -26,6 +27,7 @@ from .runtime import Runtime
 from .scope import DEFAULT_TENANT, Identity, check_id
 from .sessions import Sessions
 from .stores.items import Items
+from .threads import Threads
 from .ticket import Ticket
 from .turn import Turn, TurnOptions, turn_of
 from .wrapping.decorators import Decorator, WithMemory, with_memory
@@ -98,6 +100,8 @@ class AsyncMemory:
         self.sessions = Sessions(self.runtime)
         self.jobs = Jobs(self.runtime)
         self.items = Items(self.runtime)
+        self.checkpoints = Checkpoints(self.runtime)
+        self.threads = Threads(self.runtime)
 
     async def __aenter__(self) -> Self:
         await self.runtime.open()

@@ -425,3 +425,18 @@ class JobInfo(Model):
     run_at: Time | None = None
     error: str | None = None
     updates: list[dict[str, Any]] = Field(default_factory=list)
+
+
+class Checkpoint(Model):
+    """What a run had reached after one of its steps.
+
+    Attributes:
+        state: JSON data, as it was saved.
+        user_id: Whom the run is about; None where nobody was named.
+    """
+
+    run_id: str
+    step: int
+    state: Json
+    user_id: str | None = None
+    created_at: Time

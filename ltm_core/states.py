@@ -6,14 +6,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from .errors import ConflictError, InvalidInput
+from .learn.turns import STATE
 from .model import SessionState, valid_json
 from .runtime import Runtime
 from .scope import Scope, digest
 from .stores.again import again
 from .stores.base import Compare, Put, Record, Where
 from .values import merge_patch
-
-NAMESPACE = "session-state"
 
 
 class States:
@@ -63,17 +62,17 @@ class States:
 
     async def _put(self, thread: Scope, state: SessionState) -> Put:
         fields = {
-            "namespace": NAMESPACE,
+            "namespace": STATE,
             "key": thread.id,
             "step": state.version,
             "created_at": state.updated_at,
             "state": state.state,
         }
-        made = digest(NAMESPACE, thread.token, str(state.version))
+        made = digest(STATE, thread.token, str(state.version))
         return Put(Record("checkpoint", made, thread, await self._runtime.turns.subject(thread), 1, fields), expect=0)
 
     async def _stored(self, thread: Scope, limit: int | None = None) -> list[SessionState]:
-        where = Where("checkpoint", (thread,), test=Compare("namespace", "eq", NAMESPACE))
+        where = Where("checkpoint", (thread,), test=Compare("namespace", "eq", STATE))
         found = await self._runtime.store.scan(where, order=[("step", "desc")], limit=limit)
         return [
             SessionState(

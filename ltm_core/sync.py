@@ -9,6 +9,7 @@ from functools import wraps
 from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, Unpack, cast, overload
 
 from .assemble import Options, Storage
+from .checkpoints import Checkpoints
 from .facts import PersistentFacts
 from .home import Home
 from .jobs import Jobs
@@ -107,6 +108,20 @@ class JobsFace:
     drop = blocking(Jobs.drop)
 
 
+class CheckpointsFace:
+    """`Checkpoints` without await."""
+
+    def __init__(self, inner: Checkpoints, home: Home) -> None:
+        self._inner = inner
+        self._home = home
+
+    save = blocking(Checkpoints.save)
+    latest = blocking(Checkpoints.latest)
+    list = blocking(Checkpoints.list)
+    delete = blocking(Checkpoints.delete)
+    delete_user = blocking(Checkpoints.delete_user)
+
+
 class Memory:
     """A long-term memory whose verbs block; everything else is as in `AsyncMemory`.
 
@@ -146,6 +161,7 @@ class Memory:
         self.facts = Facts(self._inner.facts, self._home)
         self.sessions = SessionsFace(self._inner.sessions, self._home)
         self.jobs = JobsFace(self._inner.jobs, self._home)
+        self.checkpoints = CheckpointsFace(self._inner.checkpoints, self._home)
 
     observe = blocking(AsyncMemory.observe)
     remember = blocking(AsyncMemory.remember)

@@ -56,6 +56,8 @@ FLOORS = (
         "sessions",
         "states",
         "checkpoints",
+        "runs",
+        "threads",
         "jobs",
         "turn",
         "wrapping",

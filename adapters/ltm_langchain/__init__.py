@@ -1,4 +1,4 @@
-"""Long-term memory for LangChain and LangGraph: middleware, tools, a retriever, prompt variables, chat history."""
+"""Long-term memory for LangChain and LangGraph: middleware, tools, retriever, prompts, store, checkpointer, history."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ try:
 except ModuleNotFoundError as error:
     raise MissingExtra("LangChain", "langchain") from error
 
+from .checkpointer import LongTermCheckpointer
 from .context import memory_context
 from .history import HISTORY_CONFIG_SPECS, get_history
 from .middleware import LongTermMemoryMiddleware
@@ -19,6 +20,7 @@ from .tools import create_manage_memory_tool, create_memory_tools, create_search
 
 __all__ = [
     "HISTORY_CONFIG_SPECS",
+    "LongTermCheckpointer",
     "LongTermMemoryMiddleware",
     "LongTermMemoryRetriever",
     "LongTermMemoryStore",

@@ -31,8 +31,10 @@ class ListedByDefault(typer.core.TyperGroup):
 
 
 jobs = typer.Typer(help="What was told and is learned, waits, or failed.", cls=ListedByDefault, rich_markup_mode=None)
+runs = typer.Typer(help="What durable runs have reached.", cls=ListedByDefault, rich_markup_mode=None)
 app.add_typer(facts, name="facts")
 app.add_typer(jobs, name="jobs")
+app.add_typer(runs, name="runs")
 
 
 class Kind(StrEnum):
@@ -54,6 +56,7 @@ Key = Annotated[
     str, typer.Argument(metavar="KEY", help="Such as theme, pet#rex or sister/location.", show_default=False)
 ]
 JobId = Annotated[str, typer.Argument(metavar="ID", help="As `ltm jobs` shows it.", show_default=False)]
+RunId = Annotated[str, typer.Argument(metavar="RUN", help="As `ltm runs` shows it.", show_default=False)]
 OwnedBy = Annotated[MemoryScope, typer.Option("--scope", help="Whose fact: the user's, the session's, …")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Model = Annotated[
@@ -358,3 +361,48 @@ def drop_job(place: Place, job_id: JobId) -> None:
     with place.memory() as memory:
         memory.jobs.drop(job_id)
     typer.echo("The job is dropped.")
+
+
+@runs.command("list")
+@located
+def list_runs(place: Place, json: AsJson = False) -> None:
+    """The latest checkpoint of each run of one user, the run that was at work last at the end."""
+    place.check_somebody()
+    with place.memory() as memory:
+        found = memory.checkpoints.list(user_id=place.user)
+    by_step = sorted(found, key=lambda checkpoint: checkpoint.step)
+    latest = sorted({one.run_id: one for one in by_step}.values(), key=lambda one: one.created_at)
+    if json:
+        show.as_json(latest)
+    elif latest:
+        show.console().print(show.checkpoints_table(latest))
+    else:
+        typer.echo("There are no runs.")
+
+
+@runs.command("show")
+@located
+def show_run(place: Place, run_id: RunId, json: AsJson = False) -> None:
+    """Every checkpoint of one run, by step."""
+    with place.memory() as memory:
+        found = memory.checkpoints.list(run_id, place.user)
+    if not found:
+        raise _no_run(run_id)
+    if json:
+        show.as_json(found)
+    else:
+        show.console().print(show.checkpoints_table(found))
+
+
+@runs.command("delete")
+@located
+def delete_run(place: Place, run_id: RunId) -> None:
+    """Remove a run for good. Who is still at work on it can save no more steps."""
+    with place.memory() as memory:
+        if not memory.checkpoints.delete(run_id, place.user):
+            raise _no_run(run_id)
+    typer.echo(show.printable(f"{run_id} is deleted."))
+
+
+def _no_run(run_id: str) -> NotFound:
+    return NotFound(f"There is no run {run_id!r} here. See what there is with: ltm runs")

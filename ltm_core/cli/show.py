@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..model import Fact, JobInfo, Message, Recalled
+from ..model import Checkpoint, Fact, JobInfo, Message, Recalled
 
 WIDE = 160  # for pipes and files, where nobody sees a line wrap
 
@@ -107,6 +107,15 @@ def jobs_table(jobs: Iterable[JobInfo]) -> Table:
     """The queue: what waits, what is learned, what could not be learned."""
     rows = [(job.id, job.subject, job.status, str(job.attempts), _outcome(job)) for job in jobs]
     return _table(("id", "whose", "status", "tries", "outcome"), rows, whole=("id", "status"))
+
+
+def checkpoints_table(checkpoints: Iterable[Checkpoint]) -> Table:
+    """What runs had reached."""
+    rows = [
+        (one.run_id, str(one.step), when(one.created_at), json.dumps(one.state, ensure_ascii=False))
+        for one in checkpoints
+    ]
+    return _table(("run", "step", "saved (UTC)", "state"), rows, whole=("run", "saved (UTC)"))
 
 
 def said(message: Message) -> str:

@@ -15,10 +15,13 @@ from ..model import Message
 from ..records import message_of, message_record
 from ..scope import Identity, MemoryScope, Scope, digest
 from ..stores.again import again
-from ..stores.base import Compare, Condition, Delete, Put, Record, Store, Where, Write
+from ..stores.base import All, AnyOf, Compare, Condition, Delete, Put, Record, Store, Where, Write
 
 WAITING, DONE, DEAD = "waiting", "done", "dead"
 SUMMARY = "summary"  # what a job is to do, where it is not to learn a turn
+# Under what the state of a thread is kept among the checkpoints of its session; other checkpoints are of runs.
+THREAD = "thread"
+STATE = "session-state"
 
 Align = Callable[[Sequence[Message], Sequence[Message]], Any]
 
@@ -130,6 +133,26 @@ class Turns:
         if head is not None and head.subject.level is MemoryScope.USER and head.subject != user:
             raise ScopeError(f"Session {thread.id!r} belongs to another user. Use a session_id of its own.")
 
+    async def lives(self, thread: Scope, now: datetime) -> bool:
+        """Whether the time of a session is not over."""
+        head = await self.head(thread) if self.limits.ttl is not None else None
+        return head is None or not _is_over(head, now)
+
+    async def claim(self, who: Identity, now: datetime) -> tuple[Scope, list[Write]]:
+        """Whom records of a session are about when `who` adds some, and what to write along to make sure of it.
+
+        Raises `ScopeError` if the session is somebody else's. What is a user's stays so: then nothing is written along
+        but, where sessions expire, that it was used.
+        """
+        sent = Sent((), who, now)
+        head = _begun(await self.head(sent.thread), sent) or _new_head(sent)
+        moved = await self._adopt(head, sent)
+        owner = who.subject if who.user_id is not None else head.subject
+        if head.version and head.subject == owner and owner.level is MemoryScope.USER and self.limits.ttl is None:
+            return owner, []
+        expires = self._expiry(sent.thread, now)
+        return owner, [*moved, _advanced(replace(head, subject=owner), 0, now, expires)]
+
     async def shown(self, thread: Scope, now: datetime) -> list[Condition]:
         """What a message of a conversation must meet to be shown, where sessions expire."""
         head = await self.head(thread) if self.limits.ttl is not None else None
@@ -192,9 +215,10 @@ class Turns:
                 ("fact", None),
                 ("version", None),
                 ("summary", None),
-                ("checkpoint", None),
             ):
                 await self._store.purge(_ended(kind, thread, until, head.fields["expires_at"]))
+            until_then = Compare("created_at", "lte", head.fields["expires_at"])
+            await self._store.purge(owned("checkpoint", thread).also(until_then))
             await self._store.apply([Delete("session", head.id, thread, expect=over.version)])
             return True
         return False
@@ -284,9 +308,8 @@ class Turns:
             raise ScopeError(
                 f"Session {sent.who.session_id!r} belongs to another user. Use a session_id of its own for each user."
             )
-        mine = (sent.thread,)
-        kinds = ("fact", "version", "message", "job", "summary")
-        found = [record for kind in kinds for record in await self._store.scan(Where(kind, mine))]
+        kinds = ("fact", "version", "message", "job", "summary", "checkpoint")
+        found = [record for kind in kinds for record in await self._store.scan(owned(kind, sent.thread))]
         return [Put(replace(record, subject=sent.who.subject), expect=record.version) for record in found]
 
 
@@ -391,8 +414,14 @@ def _job_record(sent: Sent, records: Sequence[Record], earlier: Record | None) -
     return Record("job", job_id(sent.thread, number), sent.thread, records[0].subject, 1, fields)
 
 
+def owned(kind: str, thread: Scope) -> Where:
+    """What belongs to a session: of checkpoints the state of its thread, and no run that happens to have its name."""
+    of_session = AnyOf(Compare("namespace", "under", THREAD), Compare("namespace", "eq", STATE))
+    return Where(kind, (thread,), test=of_session if kind == "checkpoint" else All())
+
+
 def _ended(kind: str, thread: Scope, last: int | None, ended_at: datetime) -> Where:
     """What ends with a session: its messages and jobs up to `last`, and the facts that were its own."""
-    time = {"fact": "updated_at", "version": "superseded_at", "summary": "created_at", "checkpoint": "created_at"}
+    time = {"fact": "updated_at", "version": "superseded_at", "summary": "created_at"}
     test = Compare("number", "lte", last) if kind not in time else Compare(time[kind], "lte", ended_at)
     return Where(kind, (thread,), test=test)

@@ -172,7 +172,7 @@ SUMMARY = Kind(
 CHECKPOINT = Kind(
     "checkpoint",
     {"namespace": _T.TEXT, "key": _T.TEXT, "task": _T.TEXT, "step": _T.INTEGER, "created_at": _T.TIME},
-    indexes=(("owner", "namespace", "key"), ("subject", "created_at")),
+    indexes=(("owner", "namespace", "step"), ("subject", "created_at")),
 )
 SPEND = Kind(
     "spend",

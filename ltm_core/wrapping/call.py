@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import inspect
 from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from typing import Any
 
 from ..errors import ConfigurationError
 from ..scope import Identity
-from ..turn import Inside, Turn
+from ..turn import Turn
+from .durable import RUN_ID, Started
 from .input import NAMES, Prompt, prompt_in, system_text
 from .messages import is_conversation
 from .output import piece_text, reply_text
@@ -18,7 +20,7 @@ from .wiring import Hook, Wiring
 
 SYSTEM = ("system", "system_prompt", "instructions", "system_message")
 MEMORIES = "memories"
-_NO_PROMPT = frozenset({*IDS, *SYSTEM, "self", "cls", "model"})
+_NO_PROMPT = frozenset({*IDS, RUN_ID, *SYSTEM, "self", "cls", "model"})
 _NOBODY = Identity()
 
 
@@ -29,7 +31,8 @@ class Call:
         self._wiring = wiring
         self._parameters = parameters
         self._pieces: list[str] = []
-        self.arguments = Arguments(parameters, args, kwargs)
+        self.arguments = Arguments(parameters, args, kwargs, IDS if wiring.durable is None else (*IDS, RUN_ID))
+        self._run = None if wiring.durable is None else Started(wiring.durable, self.arguments, parameters, self._who())
         self._place: Place | None = None
         self._key: str | None = None
         self.turn = Turn(wiring.source, None, _NOBODY, strict=wiring.strict)
@@ -47,7 +50,9 @@ class Call:
         return self.arguments.kwargs
 
     async def begin(self) -> None:
-        """Recall, and put what is remembered into the arguments."""
+        """Recall, and put what is remembered into the arguments; before that, a durable call takes its run up."""
+        if self._run is not None:
+            await self._run.begin()
         await self.turn.begin()
         if self.turn.is_open and self._wiring.pre is not None:
             with self.turn.tolerance("pre"):
@@ -58,13 +63,15 @@ class Call:
 
     def begin_now(self) -> None:
         """The same as `begin`, blocking."""
+        if self._run is not None:
+            self._run.begin_now()
         self.turn.begin_now()
         self._hook("pre", self._wiring.pre)
         self._inject()
 
-    def inside(self) -> Inside:
+    def inside(self) -> AbstractContextManager[None]:
         """A block in which the callable runs."""
-        return self.turn.inside()
+        return self.turn.inside() if self._run is None else self._run.inside(self.turn.inside())
 
     async def finish(self, reply: Any) -> None:
         """Learn from the turn, given the whole answer."""
@@ -121,18 +128,22 @@ class Call:
         wiring = self._wiring
         if prompt is None and wiring.inject is not None and not wiring.keyword:
             return self.turn
-        people = wiring.people
         turn = Turn(
             wiring.source,
             prompt or Prompt("", ()),
-            wiring.source.who(people.named(self.arguments), people.fixed()),
+            self._who(),
             recalls=wiring.inject != "none",
             learns=wiring.learn,
             budget_ms=wiring.recall_budget_ms,
             strict=wiring.strict,
+            turn_id=None if self._run is None else self._run.id,
         )
         turn.context = context_of(self.arguments.named(), turn)
         return turn
+
+    def _who(self) -> Identity:
+        people = self._wiring.people
+        return self._wiring.source.who(people.named(self.arguments), people.fixed())
 
     def _prompt(self) -> Prompt | None:
         """Find the prompt, and remember where it stands."""

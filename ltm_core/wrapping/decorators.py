@@ -9,6 +9,7 @@ from ..errors import ConfigurationError
 from ..policies import Strategy
 from ..providers.base import MemoryProvider
 from ..turn import memory_of
+from .durable import Durable
 from .memories import Selector
 from .output import Output
 from .people import People, Who
@@ -65,6 +66,8 @@ class WithMemory(Around, total=False):
     include: Sequence[str]
     filters: Mapping[str, Any] | None
     namespace: str
+    durable: bool
+    run_id: Who
 
 
 def with_memory(memory: Memory | AsyncMemory, **options: Unpack[WithMemory]) -> Decorator:
@@ -88,6 +91,11 @@ def with_memory(memory: Memory | AsyncMemory, **options: Unpack[WithMemory]) -> 
         on_partial: Whether to `learn` from a stream that was left before its end, or `skip` it.
         strict: Raise what goes wrong with the memory, instead of logging and counting it.
         pre, post: Called with the `Turn` before the callable runs, and before the turn is learned.
+        durable: Whether each call is a run that can be taken up again: the callable does its work in the steps of
+            `Run.current()`, `AsyncRun.current()` or an argument `run`, and called again with the same `run_id` it gets
+            the results of those that were finished. What goes wrong with the run raises, unlike what goes wrong with
+            the memory.
+        run_id: Which run it is where the call has no `run_id`: fixed, or a callable like `user_id`; a new one without.
     """
     return Decorator(wiring_of(memory_of(memory), **options))
 
@@ -98,7 +106,14 @@ def wiring_of(memory: AsyncMemory, **options: Unpack[WithMemory]) -> Wiring:
     selector = rest.pop("selector", None)
     people = {name: rest.pop(name) for name in IDS if name in rest}
     around = {name: rest.pop(name) for name in Around.__optional_keys__ if name in rest}
-    return Wiring(_source(memory, selector, rest), People(**people), **around)
+    durable = _durable(memory, durable=rest.pop("durable", False), run_id=rest.pop("run_id", None))
+    return Wiring(_source(memory, selector, rest), People(**people), **around, durable=durable)
+
+
+def _durable(memory: AsyncMemory, *, durable: bool, run_id: Who) -> Durable | None:
+    if run_id is not None and not durable:
+        raise ConfigurationError("run_id= names durable runs. Pass durable=True with it.")
+    return Durable(memory.checkpoints, memory.runtime.home, run_id) if durable else None
 
 
 def _source(memory: AsyncMemory, selector: Selector | None, recalling: dict[str, Any]) -> MemorySource:

@@ -66,12 +66,14 @@ Place = int | str
 class Arguments:
     """The arguments of one call, by place and by name. Changes are made here and never in what the caller holds."""
 
-    def __init__(self, parameters: Parameters, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def __init__(
+        self, parameters: Parameters, args: tuple[Any, ...], kwargs: dict[str, Any], ours: tuple[str, ...] = IDS
+    ) -> None:
         self.args = args
         self.kwargs = kwargs
         self.extra: dict[str, Any] = {}
         self._parameters = parameters
-        for name in IDS:
+        for name in ours:
             if name in kwargs and not parameters.take(name):
                 self.extra[name] = kwargs.pop(name)
 

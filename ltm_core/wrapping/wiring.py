@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from ..errors import ConfigurationError
 from ..turn import RECALL_BUDGET_MS, Turn
+from .durable import Durable
 from .output import Output
 from .people import People
 from .signatures import Parameters
@@ -36,6 +37,7 @@ class Wiring:
     strict: bool = False
     pre: Hook | None = None
     post: Hook | None = None
+    durable: Durable | None = None
 
     def __post_init__(self) -> None:
         if self.inject not in (None, *INJECTIONS) and not self.keyword:

@@ -191,6 +191,8 @@ def test_recall_finds_messages_where_they_are_included(ltm: Ltm) -> None:
         (["jobs", "retry", "nothing"], 1, "no job 'nothing'"),
         (["jobs", "drop", "nothing"], 1, "no job 'nothing'"),
         (["jobs", "list", "--status", "lost"], 2, "--status"),
+        (["runs", "show", "nothing"], 1, "no run 'nothing'"),
+        (["runs", "delete", "nothing"], 1, "no run 'nothing'"),
         (["ingest"], 2, "FILE"),
         (["ingest", "missing.jsonl"], 1, "No such file"),
         (["ingest", "."], 1, "Is a directory"),
@@ -262,6 +264,21 @@ def failed_job() -> str:
         assert not unlucky.flush()
     assert job is not None
     return job
+
+
+def test_runs_are_listed_shown_and_deleted(ltm: Ltm, memory: Memory) -> None:
+    assert ltm("runs").out == "There are no runs.\n"
+    for step, state in ((1, "packed"), (2, {"at": "\x1b[31mOslo"})):
+        memory.checkpoints.save("trip-7", step, state, user_id="sarah")
+    memory.checkpoints.save("import", 9, [], user_id="sarah")
+    assert [(run["run_id"], run["step"]) for run in ltm("runs", "--json").data] == [("trip-7", 2), ("import", 9)]
+    assert ltm("runs", "--user", "tom").out == "There are no runs.\n"
+    assert "\x1b" not in ltm("runs").out
+    assert [one["state"] for one in ltm("runs", "show", "trip-7", "--json").data] == ["packed", {"at": "\x1b[31mOslo"}]
+    assert '"packed"' in ltm("runs", "show", "trip-7").out
+    assert "belongs to another user" in ltm("runs", "show", "trip-7", "--user", "tom").err
+    assert ltm("runs", "delete", "trip-7").out == "trip-7 is deleted.\n"
+    assert [run["run_id"] for run in ltm("runs", "--json").data] == ["import"]
 
 
 def test_jobs_are_listed_shown_retried_and_dropped(ltm: Ltm, failed_job: str) -> None:

@@ -52,7 +52,7 @@ INDEXES: Mapping[str, Index] = {
     "item": Index(("updated_at",)),
     "vector": Index(("number",)),
     "summary": Index(("number",), by_subject=True),
-    "checkpoint": Index(("step", "created_at"), ("namespace", "key", "task"), by_subject=True),
+    "checkpoint": Index(("step", "created_at"), ("key",), by_subject=True),
     "spend": Index(("updated_at",), ("day",)),
 }
 

@@ -1,4 +1,7 @@
-"""A pytest plugin that puts ours in the place of LangGraph's stores and LangChain's history, before collection."""
+"""A pytest plugin that puts ours in the place of LangGraph's stores and checkpointers and LangChain's history.
+
+It does so before collection.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ import langgraph.store.memory
 from langchain_core.messages import BaseMessage
 
 from ltm_core import Memory
-from ltm_langchain import LongTermMemoryStore
+from ltm_langchain import LongTermCheckpointer, LongTermMemoryStore
 from ltm_langchain.history import LongTermMemoryChatMessageHistory
 
 
@@ -64,6 +67,27 @@ class AsyncSqlite(LongTermMemoryStore):
         return await asyncio.to_thread(self._keeper.stop_ttl_sweeper, timeout)
 
 
+class SqliteState(LongTermCheckpointer):
+    """Ours with the constructor of `SqliteSaver`."""
+
+    @classmethod
+    @contextmanager
+    def from_conn_string(cls, conn_string: str, **options: Any) -> Iterator[Any]:
+        with Memory(_url(conn_string), background=False) as memory:
+            yield cls(memory, **options)
+
+
+class AsyncSqliteState(LongTermCheckpointer):
+    """Ours with the constructor of `AsyncSqliteSaver`."""
+
+    @classmethod
+    @asynccontextmanager
+    async def from_conn_string(cls, conn_string: str, **options: Any) -> AsyncIterator[Any]:  # type: ignore[override]
+        memory = Memory(_url(conn_string), background=False)
+        yield cls(memory, **options)
+        await memory.as_async().close()
+
+
 class History(LongTermMemoryChatMessageHistory):
     """Ours with the constructor of `InMemoryChatMessageHistory`, a model that is compared by its messages."""
 
@@ -85,6 +109,8 @@ def _url(path: str) -> str:
 langchain_core.chat_history.InMemoryChatMessageHistory = History  # type: ignore[misc,assignment]
 langgraph.store.memory.InMemoryStore = InMemory  # type: ignore[misc,assignment]
 try:
+    import langgraph.checkpoint.sqlite
+    import langgraph.checkpoint.sqlite.aio
     import langgraph.store.sqlite
     import langgraph.store.sqlite.aio
     import langgraph.store.sqlite.base
@@ -95,3 +121,5 @@ else:
     langgraph.store.sqlite.base.SqliteStore = Sqlite  # type: ignore[misc,assignment]
     langgraph.store.sqlite.AsyncSqliteStore = AsyncSqlite  # type: ignore[misc,assignment]
     langgraph.store.sqlite.aio.AsyncSqliteStore = AsyncSqlite  # type: ignore[misc,assignment]
+    langgraph.checkpoint.sqlite.SqliteSaver = SqliteState  # type: ignore[misc,assignment]
+    langgraph.checkpoint.sqlite.aio.AsyncSqliteSaver = AsyncSqliteState  # type: ignore[misc,assignment]

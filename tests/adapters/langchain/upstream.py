@@ -63,6 +63,22 @@ SUITES = {
     "graph": Suite(
         "langgraph", ("test_pregel.py", "test_pregel_async.py", "test_runtime.py"), 9, only="store or injectable"
     ),
+    "threads": Suite(
+        "langgraph",
+        (
+            "test_pregel.py",
+            "test_pregel_async.py",
+            "test_time_travel.py",
+            "test_time_travel_async.py",
+            "test_delta_channel_parallel_order.py",
+        ),
+        355,
+        {
+            "test_pregel.py::test_stream_subgraphs_during_execution": "measures time",
+            "test_pregel_async.py::test_stream_subgraphs_during_execution": "measures time",
+        },
+        only="sqlite and not sqlite_aes",
+    ),
     "history": Suite(
         "langchain-core",
         ("unit_tests/runnables/test_history.py", "unit_tests/chat_history/test_chat_history.py"),
@@ -111,7 +127,7 @@ def _flags(suite: Suite) -> list[str]:
 
 def _path(place: Path) -> str:
     """Ours before theirs; what the tests need comes last, so that nothing that is installed is hidden."""
-    return os.pathsep.join(map(str, (HERE, HERE.parents[2], place, place / "needs")))
+    return os.pathsep.join(map(str, (HERE, HERE.parents[2], HERE.parents[2] / "adapters", place, place / "needs")))
 
 
 def _unpack(archive: Path, place: Path) -> None:

@@ -13,5 +13,5 @@ SPEND = "day calls:integer tokens:integer seconds:real updated_at:time"
 def upgrade() -> None:
     """Make the tables."""
     create("summary", SUMMARY, ("owner number", "subject created_at"), words=True)
-    create("checkpoint", CHECKPOINT, ("owner namespace key", "subject created_at"))
+    create("checkpoint", CHECKPOINT, ("owner namespace step", "subject created_at"))
     create("spend", SPEND, ("owner day", "subject"))
