@@ -18,7 +18,7 @@ from .errors import UsageError
 from .home import Home, call
 from .learn.align import align
 from .learn.turns import SessionLimits, Turns
-from .learn.worker import Batch, Worker
+from .learn.worker import MANY, POLL, Batch, Settled, Worker
 from .learning import Learning
 from .model import FactUpdate
 from .policies import Policies
@@ -35,7 +35,11 @@ SWEEP_SECONDS = 60
 
 
 class Runtime:
-    """One memory at work. Opened by its first call, closed once, opened anew in a forked child."""
+    """One memory at work. Opened by its first call, closed once, opened anew in a forked child.
+
+    It learns about `many` people at a time, looks every `poll` seconds for what other processes wrote, and calls
+    `learned` with each job that it learned and what that did, on the learning loop.
+    """
 
     def __init__(
         self,
@@ -45,6 +49,9 @@ class Runtime:
         tenant: str = DEFAULT_TENANT,
         background: bool = True,
         limits: SessionLimits | None = None,
+        many: int = MANY,
+        poll: float = POLL,
+        learned: Settled | None = None,
     ) -> None:
         self.store = store
         self.policies = policies
@@ -56,8 +63,16 @@ class Runtime:
         self.learning = Learning(store, policies, self.home)
         self.recalling = Recalling(store, policies, self.turns)
         self.worker = Worker(
-            store, _Tidy(self.learning, self.turns), self.home, self.school, policies.clock, self._settled
+            store,
+            _Tidy(self.learning, self.turns),
+            self.home,
+            self.school,
+            policies.clock,
+            self._settled,
+            poll=poll,
+            many=many,
         )
+        self._learned = learned
         self._background = background
         self._outcomes: OrderedDict[str, Sequence[FactUpdate]] = OrderedDict()
         self._opening: asyncio.Lock | None = None
@@ -158,6 +173,8 @@ class Runtime:
         self._outcomes[job_id] = updates
         while len(self._outcomes) > REMEMBERED_OUTCOMES:
             self._outcomes.popitem(last=False)
+        if self._learned is not None:
+            self._learned(job_id, updates)
 
 
 class _Tidy:
