@@ -1,5 +1,6 @@
 """The commands: each reads its options, calls one verb of a memory and shows the answer."""
 
+import os
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,7 +9,7 @@ import typer
 
 from .. import MemoryScope, NotFound
 from . import show
-from .place import Place, located
+from .place import Place, located, wrong_call
 from .values import value_of
 
 app = typer.Typer(
@@ -207,6 +208,44 @@ def migrate(
     from .migrating import migrate as run
 
     raise typer.Exit(run(url, check=check))
+
+
+@app.command()
+def worker(
+    url: Annotated[
+        str | None,
+        typer.Argument(metavar="[URL]", help="The database; LTM_DB without.", show_default=False),
+    ] = None,
+    concurrency: Annotated[
+        int, typer.Option("--concurrency", min=1, help="How many people are learned about at a time.")
+    ] = 4,
+    model: Model = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            "--memory",
+            metavar="MODULE:NAME",
+            help="A memory of your program, for its database, extractor and other policies, instead of URL and model.",
+            show_default=False,
+        ),
+    ] = None,
+    once: Annotated[
+        bool, typer.Option("--once", help="End when nothing waits; exit with 1 if something could not be learned.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing but why it cannot go on.")] = False,
+) -> None:
+    """Learn what waits in a database, for all tenants: as many of these, on as many machines, as you like.
+
+    SIGTERM or Ctrl-C ends it and gives back what is in hand; a second one ends it at once. Nothing is lost either way.
+    """
+    from .worker import Job, work
+
+    if memory is not None and (url is not None or model is not None):
+        raise wrong_call("--memory brings its own database and model. Leave out the URL and --model")
+    place = None if memory is not None else url or os.environ.get("LTM_DB")
+    if memory is None and place is None:
+        raise wrong_call("It is not said which database. Pass its URL, or set LTM_DB")
+    raise typer.Exit(work(Job(place, concurrency, model, memory, once), quiet=quiet))
 
 
 @facts.command("list")
