@@ -1,0 +1,97 @@
+"""Learning survives SIGKILL: whatever was observed is learned, once, in order, and about the right person.
+
+`make test` takes a few kills. `LTM_KILLS=200 LTM_USERS=50 LTM_TURNS=40` takes as many as are promised.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from ltm_core import Memory
+from ltm_core.model import Fact
+from tests.journeys.programs import Turn, processes, said, slow, tell
+
+KILLS = int(os.environ.get("LTM_KILLS", "10"))
+TURNS_EACH = 3
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "postgres":
+        return str(request.getfixturevalue("one_postgres_url"))
+    return f"sqlite:///{tmp_path}/memory.db"
+
+
+def killed_while_telling(url: str, turns: Sequence[Turn], recover: bool, chance: random.Random, reach: float) -> int:
+    """Have turns told, kill at a random instant after one of them was acknowledged; returns how many were."""
+    ours, theirs = processes.Pipe()
+    teller = processes.Process(target=tell, args=(url, turns, recover, theirs), daemon=True)
+    teller.start()
+    theirs.close()
+    heard, least = 0, chance.randint(1, len(turns))
+    while heard < least:
+        ours.recv()
+        heard += 1
+    instant = time.monotonic() + chance.uniform(0, reach)
+    while ours.poll(max(0, instant - time.monotonic())):
+        ours.recv()
+        heard += 1
+        if heard == len(turns):
+            teller.join(max(0, instant - time.monotonic()))
+            break
+    teller.kill()
+    teller.join()
+    while heard < len(turns) and ours.poll():
+        try:
+            ours.recv()
+        except EOFError:
+            break
+        heard += 1
+    ours.close()
+    teller.close()
+    return heard
+
+
+def check_learned_once(memory: Memory, user: str, turns: int) -> None:
+    """Every turn is one fact with one version, stored once, and what came latest came in order."""
+    facts = {fact.key: fact for fact in memory.facts.get_all(scope_id=user)}
+    wanted = [f"turn#{user}-{number}" for number in range(turns)]
+    assert sorted(facts) == sorted([*wanted, "latest"])
+    assert {key: facts[key].version for key in wanted} == dict.fromkeys(wanted, 1)
+    order = [_number(fact) for fact in memory.facts.history("latest", scope_id=user)]
+    assert order == sorted(set(order))
+    assert order[-1] == turns - 1
+    assert [job.status for job in memory.jobs.list(user_id=user)] == ["done"] * turns
+    stored = [message.text for message in memory.sessions.get_messages(f"{user}-s")]
+    assert stored == [said((user, number)) for number in range(turns)]
+
+
+def _number(fact: Fact) -> int:
+    return int(str(fact.value).split()[0])
+
+
+def test_at_whatever_instant_it_is_killed_every_observed_turn_is_learned_once(url: str) -> None:
+    chance, reach = random.Random(7), 0.05
+    in_time = in_the_middle = kills = 0
+    unheard: list[Turn] = []
+    with Memory(url, extract=slow, background=False) as memory:
+        while in_time < KILLS:
+            turns = [*unheard, *((f"u{kills}", number) for number in range(TURNS_EACH))]
+            heard = killed_while_telling(url, turns, kills % 3 == 2, chance, reach)
+            unheard, kills = turns[heard:], kills + 1
+            waiting = memory.jobs.list("waiting", limit=1000)
+            in_time += bool(waiting)
+            in_the_middle += any(job.attempts for job in waiting)
+            reach *= 1.1 if waiting else 0.8
+        for user, number in unheard:
+            memory.observe(said((user, number)), user_id=user, session_id=f"{user}-s", turn_id=str(number))
+        assert memory.flush(60)
+        for number in range(kills):
+            check_learned_once(memory, f"u{number}", TURNS_EACH)
+    print(f"{kills} kills, {in_time} before all was learned, {in_the_middle} after a claim; {kills * TURNS_EACH} turns")  # noqa: T201
