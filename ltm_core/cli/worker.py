@@ -60,20 +60,30 @@ class Job:
 
 def work(job: Job, *, quiet: bool) -> int:
     """Learn until a signal comes, or until nothing waits. Returns 1 if something was left that should not be."""
+    say = _nothing if quiet else _say
     with _failures_told(quiet), _status(quiet) as show:
-        shift = Shift(job, show)
+        shift = Shift(job, say, show)
         with _ended_by_signals(shift.end):
             complete = shift.run()
-    if not quiet:
-        sys.stdout.write(f"{shift.summary()}\n")
+    say(shift.summary())
     return 0 if complete else 1
+
+
+def _say(told: str) -> None:
+    sys.stdout.write(f"{told}\n")
+    sys.stdout.flush()
+
+
+def _nothing(_: str) -> None:
+    pass
 
 
 class Shift:
     """One run of a worker. All that is awaited runs on the learning loop of its memory."""
 
-    def __init__(self, job: Job, show: Show) -> None:
+    def __init__(self, job: Job, say: Show, show: Show) -> None:
         self._job = job
+        self._say = say
         self._show = show
         self._runtime = _runtime(job, self._learned)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -116,12 +126,14 @@ class Shift:
         over.cancel()
         if working.done():
             return working.result()
+        self._say("Giving back what is in hand. A second signal ends it at once.")
         working.cancel()
         await asyncio.wait([working], timeout=grace)
         return True
 
     async def _serve(self) -> bool:
         await self._runtime.open()
+        self._say(f"Learning what waits, {_counted(self._job.concurrency, 'person')} at a time. SIGTERM ends it.")
         while True:
             await self._sweep()
             await asyncio.sleep(SWEEP_SECONDS)
@@ -166,7 +178,8 @@ def _closed(runtime: Runtime) -> None:
 
 
 def _counted(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
+    plural = {"person": "people"}.get(what, f"{what}s")
+    return f"{number} {what if number == 1 else plural}"
 
 
 def _left(number: int) -> str:
@@ -239,7 +252,7 @@ def _ended_by_signals(end: Callable[[], None]) -> Iterator[None]:
 def _status(quiet: bool) -> Iterator[Show]:
     """A line on a terminal that changes, silence elsewhere."""
     if quiet or not sys.stderr.isatty():
-        yield lambda _: None
+        yield _nothing
         return
     with console(sys.stderr).status("Starting.") as status:
         yield status.update
