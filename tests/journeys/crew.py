@@ -76,7 +76,7 @@ class Crew:
         """End the worker that runs longest after some seconds, and start another."""
         oldest = self._running.pop(0)
         with pytest.raises(subprocess.TimeoutExpired):
-            oldest.communicate(timeout=after)
+            oldest.wait(after)
         if by is signal.SIGKILL:
             oldest.kill()
             oldest.communicate()
