@@ -1,13 +1,14 @@
 """The commands: each reads its options, calls one verb of a memory and shows the answer."""
 
 import os
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from .. import MemoryScope, NotFound
+from .. import InvalidInput, Memory, MemoryScope, NotFound
 from . import show
 from .place import Place, located, wrong_call
 from .values import value_of
@@ -382,12 +383,43 @@ def show_job(place: Place, job_id: JobId, json: AsJson = False) -> None:
 
 @jobs.command("retry")
 @located
-def retry_job(place: Place, job_id: JobId, model: Model = None) -> None:
-    """Give a job all its tries again, and learn what waits now."""
+def retry_job(
+    place: Place,
+    job_id: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="As `ltm jobs` shows it.", show_default=False)
+    ] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="All that are dead, of one user or without --user of everybody.")
+    ] = False,
+    model: Model = None,
+    json: AsJson = False,
+) -> None:
+    """Give a job all its tries again, and learn what waits now. Exits with 1 if it is not learned then either."""
+    if every is (job_id is not None):
+        raise wrong_call("It is not said which job. Pass its ID or --all")
     with place.memory(model=model) as memory:
-        memory.jobs.retry(job_id)
+        wanted = _dead(memory, place) if job_id is None else [_unlearned(memory, job_id)]
+        for one in wanted:
+            memory.jobs.retry(one)
         memory.flush()
-        show.console().print(show.jobs_table([memory.jobs.show(job_id)]))
+        tried = [memory.jobs.show(one) for one in wanted]
+    if json:
+        show.as_json(tried)
+    elif tried:
+        show.console().print(show.jobs_table(tried))
+    else:
+        typer.echo("There are no dead jobs.")
+    raise typer.Exit(int(any(job.status != "done" for job in tried)))
+
+
+def _dead(memory: Memory, place: Place) -> list[str]:
+    return [job.id for job in memory.jobs.list("dead", place.user, limit=sys.maxsize)]
+
+
+def _unlearned(memory: Memory, job_id: str) -> str:
+    if memory.jobs.show(job_id).status == "done":
+        raise InvalidInput(f"Job {job_id} is learned already. See what waits or failed with: ltm jobs")
+    return job_id
 
 
 @jobs.command("drop")
