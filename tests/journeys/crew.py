@@ -73,8 +73,9 @@ class Crew:
             process.communicate()
 
     def replace_one(self, after: float, by: signal.Signals) -> None:
-        """End the worker that runs longest after some seconds, and start another."""
+        """End the worker that runs longest, some seconds after it was at work, and start another."""
         oldest = self._running.pop(0)
+        self._await(oldest)
         with pytest.raises(subprocess.TimeoutExpired):
             oldest.wait(after)
         if by is signal.SIGKILL:
