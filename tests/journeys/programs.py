@@ -98,6 +98,7 @@ def __getattr__(name: str) -> Memory:
 
 def check_learned_once(memory: Memory, user: str, turns: int) -> None:
     """Every turn is one fact with one version, stored once; what came later was learned later; nothing is another's."""
+    assert [(job.status, job.error) for job in memory.jobs.list(user_id=user)] == [("done", None)] * turns
     facts = {fact.key: fact for fact in memory.facts.get_all(scope_id=user)}
     wanted = [f"turn#{user}-{number}" for number in range(turns)]
     assert sorted(facts) == sorted([*wanted, "latest"])
@@ -105,6 +106,5 @@ def check_learned_once(memory: Memory, user: str, turns: int) -> None:
     order = [int(str(fact.value).split()[0]) for fact in memory.facts.history("latest", scope_id=user)]
     assert order == sorted(set(order))
     assert order[-1] == turns - 1
-    assert [job.status for job in memory.jobs.list(user_id=user)] == ["done"] * turns
     stored = [message.text for message in memory.sessions.get_messages(session_of(user))]
     assert stored == [said((user, number)) for number in range(turns)]
