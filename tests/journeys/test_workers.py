@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
+import shlex
 import signal
 import sqlite3
 import subprocess
@@ -15,6 +17,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+import typer.core
 
 from ltm_core import AsyncMemory, Memory
 from ltm_core.cli.run import run
@@ -302,3 +305,22 @@ def test_on_a_terminal_it_shows_what_it_does(tmp_path: Path) -> None:
             pass
     os.close(leader)
     assert process.wait() == 0
+
+
+# The page about it
+
+PAGE = Path(__file__).parents[2] / "docs" / "howto" / "workers.md"
+COMMANDS = re.findall(r"^(?:ExecStart=.*/| +command: )?ltm (.+)$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_every_command_on_the_page_is_one(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from typer.main import get_command
+
+    from ltm_core.cli.commands import app
+
+    monkeypatch.setenv("LTM_DB", "sqlite:///ltm.db")
+    command, arguments = get_command(app), shlex.split(line)
+    while isinstance(command, typer.core.TyperGroup):
+        command = command.commands[arguments.pop(0)]
+    command.make_context("ltm", arguments)
