@@ -47,7 +47,11 @@ def end(process: subprocess.Popen[str], by: signal.Signals = signal.SIGTERM) -> 
 
 
 class Crew:
-    """Some workers at once, replaced one by one. All of them must still run when this ends, and obey SIGTERM."""
+    """Some workers at once, replaced one by one. All of them must still run when this ends, and obey SIGTERM.
+
+    On a busy machine, where a start takes long, they are replaced less often: a turn whose workers die five times in a
+    row is a dead letter, as it should be.
+    """
 
     def __init__(self, url: str, size: int, *options: str) -> None:
         self._url = url
@@ -73,11 +77,12 @@ class Crew:
             process.communicate()
 
     def replace_one(self, after: float, by: signal.Signals) -> None:
-        """End the worker that runs longest, some seconds after it was at work, and start another."""
-        oldest = self._running.pop(0)
-        self._await(oldest)
+        """End the worker that runs longest, after some seconds and when all are at work, and start another."""
         with pytest.raises(subprocess.TimeoutExpired):
-            oldest.wait(after)
+            self._running[0].wait(after)
+        for process in self._running:
+            self._await(process)
+        oldest = self._running.pop(0)
         if by is signal.SIGKILL:
             oldest.kill()
             oldest.communicate()
