@@ -239,14 +239,14 @@ def worker(
 
     SIGTERM or Ctrl-C ends it and gives back what is in hand; a second one ends it at once. Nothing is lost either way.
     """
-    from .worker import Job, work
+    from .worker import Assignment, work
 
     if memory is not None and (url is not None or model is not None):
         raise wrong_call("--memory brings its own database and model. Leave out the URL and --model")
     place = None if memory is not None else url or os.environ.get("LTM_DB")
     if memory is None and place is None:
         raise wrong_call("It is not said which database. Pass its URL, or set LTM_DB")
-    raise typer.Exit(work(Job(place, concurrency, model, memory, once), quiet=quiet))
+    raise typer.Exit(work(Assignment(place, concurrency, model, memory, once), quiet=quiet))
 
 
 @facts.command("list")

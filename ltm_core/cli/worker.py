@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from ..assemble import policies_of, store_of
 from ..errors import ConfigurationError, LTMError, StoreError
@@ -27,7 +27,6 @@ from ..sync import Memory
 from .place import check_there
 from .show import console, one_line
 
-R = TypeVar("R")
 Show = Callable[[str], None]
 
 GRACE = 10.0  # seconds in which what is in hand is given back, once it is told to end
@@ -40,7 +39,7 @@ log = logging.getLogger("ltm_core")
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class Assignment:
     """What a worker is to do.
 
     Attributes:
@@ -58,11 +57,11 @@ class Job:
     once: bool = False
 
 
-def work(job: Job, *, quiet: bool) -> int:
+def work(assignment: Assignment, *, quiet: bool) -> int:
     """Learn until a signal comes, or until nothing waits. Returns 1 if something was left that should not be."""
     say = _nothing if quiet else _say
     with _failures_told(quiet), _status(quiet) as show:
-        shift = Shift(job, say, show)
+        shift = Shift(assignment, say, show)
         with _ended_by_signals(shift.end):
             complete = shift.run()
     say(shift.summary())
@@ -81,11 +80,11 @@ def _nothing(_: str) -> None:
 class Shift:
     """One run of a worker. All that is awaited runs on the learning loop of its memory."""
 
-    def __init__(self, job: Job, say: Show, show: Show) -> None:
-        self._job = job
+    def __init__(self, assignment: Assignment, say: Show, show: Show) -> None:
+        self._assignment = assignment
         self._say = say
         self._show = show
-        self._runtime = _runtime(job, self._learned)
+        self._runtime = _runtime(assignment, self._learned)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._over = asyncio.Event()
         self._is_told = False
@@ -113,13 +112,14 @@ class Shift:
         self._loop = asyncio.get_running_loop()
         if self._is_told:
             self._over.set()
-        showing = asyncio.create_task(self._show_now_and_then())
+        showing = None if self._show is _nothing else asyncio.create_task(self._show_now_and_then())
         try:
-            return await self._until_over(self._drain() if self._job.once else self._serve(), GRACE)
+            return await self._until_over(self._drain() if self._assignment.once else self._serve())
         finally:
-            showing.cancel()
+            if showing is not None:
+                showing.cancel()
 
-    async def _until_over(self, work: Coroutine[Any, Any, bool], grace: float) -> bool:
+    async def _until_over(self, work: Coroutine[Any, Any, bool]) -> bool:
         """`work`, cut off when this is to end; True then."""
         working, over = asyncio.create_task(work), asyncio.create_task(self._over.wait())
         await asyncio.wait([working, over], return_when=asyncio.FIRST_COMPLETED)
@@ -128,12 +128,14 @@ class Shift:
             return working.result()
         self._say("Giving back what is in hand. A second signal ends it at once.")
         working.cancel()
-        await asyncio.wait([working], timeout=grace)
+        await asyncio.wait([working], timeout=GRACE)
         return True
 
     async def _serve(self) -> bool:
         await self._runtime.open()
-        self._say(f"Learning what waits, {_counted(self._job.concurrency, 'person')} at a time. SIGTERM ends it.")
+        self._say(
+            f"Learning what waits, {_counted(self._assignment.concurrency, 'person')} at a time. SIGTERM ends it."
+        )
         while True:
             await self._sweep()
             await asyncio.sleep(SWEEP_SECONDS)
@@ -187,15 +189,15 @@ def _left(number: int) -> str:
     return f"{told}{'s' if number == 1 else ''}."
 
 
-def _runtime(job: Job, learned: Callable[[str, Sequence[FactUpdate]], None]) -> Runtime:
+def _runtime(assignment: Assignment, learned: Callable[[str, Sequence[FactUpdate]], None]) -> Runtime:
     """The same as any memory runs on, with the concurrency that was asked for."""
-    given = _memory_named(job.program) if job.program is not None else None
+    given = _memory_named(assignment.program) if assignment.program is not None else None
     return Runtime(
-        given.store if given is not None else _shared_store(job.url or ""),
-        given.policies if given is not None else policies_of(model=job.model),
+        given.store if given is not None else _shared_store(assignment.url or ""),
+        given.policies if given is not None else policies_of(model=assignment.model),
         limits=given.turns.limits if given is not None else None,
-        background=not job.once,
-        many=job.concurrency,
+        background=not assignment.once,
+        many=assignment.concurrency,
         poll=POLL,
         learned=learned,
     )
