@@ -18,7 +18,7 @@ from .errors import UsageError
 from .home import Home, call
 from .learn.align import align
 from .learn.turns import SUMMARY, SessionLimits, SummaryTrigger, Turns
-from .learn.worker import Batch, Worker
+from .learn.worker import MANY, POLL, Batch, Settled, Worker
 from .learning import Learning
 from .model import FactUpdate
 from .policies import Clock, Policies
@@ -37,7 +37,11 @@ SUMMARY_TOKENS = 400
 
 
 class Runtime:
-    """One memory at work. Opened by its first call, closed once, opened anew in a forked child."""
+    """One memory at work. Opened by its first call, closed once, opened anew in a forked child.
+
+    It learns about `many` people at a time, looks every `poll` seconds for what other processes wrote, and calls
+    `learned` with each job that it learned and what that did, on the learning loop.
+    """
 
     def __init__(
         self,
@@ -49,6 +53,9 @@ class Runtime:
         limits: SessionLimits | None = None,
         trigger: SummaryTrigger | None = None,
         summary_tokens: int = SUMMARY_TOKENS,
+        many: int = MANY,
+        poll: float = POLL,
+        learned: Settled | None = None,
     ) -> None:
         self.store = store
         self.policies = policies
@@ -61,7 +68,17 @@ class Runtime:
         self.recalling = Recalling(store, policies, self.turns)
         self.summaries = Summaries(store, policies, self.turns, self.home, summary_tokens)
         tasks = _Tasks(self.learning, self.summaries, self.turns, policies.clock)
-        self.worker = Worker(store, tasks, self.home, self.school, policies.clock, self._settled)
+        self.worker = Worker(
+            store,
+            tasks,
+            self.home,
+            self.school,
+            policies.clock,
+            self._settled,
+            poll=poll,
+            many=many,
+        )
+        self._learned = learned
         self._background = background
         self._outcomes: OrderedDict[str, Sequence[FactUpdate]] = OrderedDict()
         self._opening: asyncio.Lock | None = None
@@ -162,6 +179,8 @@ class Runtime:
         self._outcomes[job_id] = updates
         while len(self._outcomes) > REMEMBERED_OUTCOMES:
             self._outcomes.popitem(last=False)
+        if self._learned is not None:
+            self._learned(job_id, updates)
 
 
 class _Tasks:

@@ -157,16 +157,16 @@ class Identity:
             (MemoryScope.USER, self.user_id),
             (MemoryScope.AGENT, self.agent_id),
         )
-        seen = tuple(Scope(level, scope_id, self.tenant) for level, scope_id in named if scope_id is not None)
-        return (*seen, Scope.everybody(self.tenant))
+        seen = tuple(scope_of(level, scope_id, self.tenant) for level, scope_id in named if scope_id is not None)
+        return (*seen, scope_of(MemoryScope.GLOBAL, "", self.tenant))
 
     @property
     def subject(self) -> Scope:
         """The person that is talked with or, where nobody is known, the session: owner of what is learned here."""
         if self.user_id is not None:
-            return Scope.user(self.user_id, self.tenant)
+            return scope_of(MemoryScope.USER, self.user_id, self.tenant)
         if self.session_id is not None:
-            return Scope.session(self.session_id, self.tenant)
+            return scope_of(MemoryScope.SESSION, self.session_id, self.tenant)
         raise ScopeError("Nobody is named. Pass user_id= (or session_id= for an anonymous conversation).")
 
     def scope(self, level: MemoryScope) -> Scope:

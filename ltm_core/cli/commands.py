@@ -1,14 +1,16 @@
 """The commands: each reads its options, calls one verb of a memory and shows the answer."""
 
+import os
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from .. import MemoryScope, NotFound
+from .. import InvalidInput, Memory, MemoryScope, NotFound
 from . import show
-from .place import Place, located
+from .place import Place, located, wrong_call
 from .values import value_of
 
 app = typer.Typer(
@@ -212,6 +214,44 @@ def migrate(
     raise typer.Exit(run(url, check=check))
 
 
+@app.command()
+def worker(
+    url: Annotated[
+        str | None,
+        typer.Argument(metavar="[URL]", help="The database; LTM_DB without.", show_default=False),
+    ] = None,
+    concurrency: Annotated[
+        int, typer.Option("--concurrency", min=1, help="How many people are learned about at a time.")
+    ] = 4,
+    model: Model = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            "--memory",
+            metavar="MODULE:NAME",
+            help="A memory of your program, for its database, extractor and other policies, instead of URL and model.",
+            show_default=False,
+        ),
+    ] = None,
+    once: Annotated[
+        bool, typer.Option("--once", help="End when nothing waits; exit with 1 if something could not be learned.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing but why it cannot go on.")] = False,
+) -> None:
+    """Learn what waits in a database, for all tenants: as many of these, on as many machines, as you like.
+
+    SIGTERM or Ctrl-C ends it and gives back what is in hand; a second one ends it at once. Nothing is lost either way.
+    """
+    from .worker import Assignment, work
+
+    if memory is not None and (url is not None or model is not None):
+        raise wrong_call("--memory brings its own database and model. Leave out the URL and --model")
+    place = None if memory is not None else url or os.environ.get("LTM_DB")
+    if memory is None and place is None:
+        raise wrong_call("It is not said which database. Pass its URL, or set LTM_DB")
+    raise typer.Exit(work(Assignment(place, concurrency, model, memory, once), quiet=quiet))
+
+
 @facts.command("list")
 @located
 def list_facts(place: Place, scope: OwnedBy = MemoryScope.USER, json: AsJson = False) -> None:
@@ -346,12 +386,43 @@ def show_job(place: Place, job_id: JobId, json: AsJson = False) -> None:
 
 @jobs.command("retry")
 @located
-def retry_job(place: Place, job_id: JobId, model: Model = None) -> None:
-    """Give a job all its tries again, and learn what waits now."""
+def retry_job(
+    place: Place,
+    job_id: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="As `ltm jobs` shows it.", show_default=False)
+    ] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="All that are dead, of one user or without --user of everybody.")
+    ] = False,
+    model: Model = None,
+    json: AsJson = False,
+) -> None:
+    """Give a job all its tries again, and learn what waits now. Exits with 1 if it is not learned then either."""
+    if every is (job_id is not None):
+        raise wrong_call("It is not said which job. Pass its ID or --all")
     with place.memory(model=model) as memory:
-        memory.jobs.retry(job_id)
+        wanted = _dead(memory, place) if job_id is None else [_unlearned(memory, job_id)]
+        for one in wanted:
+            memory.jobs.retry(one)
         memory.flush()
-        show.console().print(show.jobs_table([memory.jobs.show(job_id)]))
+        tried = [memory.jobs.show(one) for one in wanted]
+    if json:
+        show.as_json(tried)
+    elif tried:
+        show.console().print(show.jobs_table(tried))
+    else:
+        typer.echo("There are no dead jobs.")
+    raise typer.Exit(int(any(job.status != "done" for job in tried)))
+
+
+def _dead(memory: Memory, place: Place) -> list[str]:
+    return [job.id for job in memory.jobs.list("dead", place.user, limit=sys.maxsize)]
+
+
+def _unlearned(memory: Memory, job_id: str) -> str:
+    if memory.jobs.show(job_id).status == "done":
+        raise InvalidInput(f"Job {job_id} is learned already. See what waits or failed with: ltm jobs")
+    return job_id
 
 
 @jobs.command("drop")

@@ -6,18 +6,18 @@ import asyncio
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from ..errors import InvalidInput
 from ..stores import open_store
 from ..stores.moving import OnProgress, Progress, Report
 from ..stores.moving import copy as copy_records
+from .place import check_there
 from .show import console
 
 
 def copy(source: str, target: str, *, merge: bool) -> None:
     """Copy everything, and say how much that was."""
-    _check_there(source)
+    check_there(source, "to copy from. Check the URL of the source.")
     if source == target:
         raise InvalidInput("Source and target are the same. Name two databases.")
     with _progress() as on_progress:
@@ -28,17 +28,6 @@ def copy(source: str, target: str, *, merge: bool) -> None:
 async def _copied(source: str, target: str, merge: bool, on_progress: OnProgress) -> Report:
     async with open_store(source) as from_, open_store(target) as to:
         return await copy_records(from_, to, merge=merge, on_progress=on_progress)
-
-
-def _check_there(source: str) -> None:
-    """Refuse a file that is not there: opening it would make an empty one."""
-    scheme, separator, path = source.partition(":///")
-    if separator and scheme.partition("+")[0] != "sqlite":
-        return
-    file = Path((path if separator else source).partition("?")[0])
-    named = "://" not in str(source) or separator
-    if named and str(file) not in (".", ":memory:") and not file.exists():
-        raise InvalidInput(f"There is no file {file} to copy from. Check the URL of the source.")
 
 
 def _summary(report: Report) -> str:

@@ -4,11 +4,12 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import wraps
+from pathlib import Path
 from typing import Annotated, Any, Concatenate, ParamSpec, TypedDict
 
 import typer
 
-from .. import Memory, MemoryScope
+from .. import InvalidInput, Memory, MemoryScope
 
 P = ParamSpec("P")
 
@@ -55,7 +56,7 @@ class Place:
     def check_somebody(self) -> None:
         """Refuse a call that names nobody."""
         if self.user is self.session is self.agent is None:
-            raise _wrong_call("Nobody is named. Pass --user ID, or set LTM_USER")
+            raise wrong_call("Nobody is named. Pass --user ID, or set LTM_USER")
 
     def owner(self, scope: MemoryScope) -> dict[str, Any]:
         """The scope as the fact API takes it."""
@@ -64,14 +65,25 @@ class Place:
         option, variable = _IDS[scope]
         scope_id = getattr(self, option)
         if scope_id is None:
-            raise _wrong_call(f"It is not said whose memory is meant. Pass --{option} ID, or set {variable}")
+            raise wrong_call(f"It is not said whose memory is meant. Pass --{option} ID, or set {variable}")
         return {"scope": scope, "scope_id": scope_id}
 
 
-def _wrong_call(said: str) -> Exception:
-    # The plain usage error, whose name typer keeps to itself.
+def wrong_call(said: str) -> Exception:
+    """The plain usage error, whose name typer keeps to itself. `said` ends without a full stop."""
     usage_error: Callable[[str], Exception] = typer.BadParameter.__base__  # type: ignore[assignment]
     return usage_error(said)
+
+
+def check_there(url: str, remedy: str) -> None:
+    """Refuse a file that is not there, for commands that only read: opening it would make an empty one."""
+    scheme, separator, path = url.partition(":///")
+    if separator and scheme.partition("+")[0] != "sqlite":
+        return
+    file = Path((path if separator else url).partition("?")[0])
+    named = "://" not in url or separator
+    if named and str(file) not in (".", ":memory:") and not file.exists():
+        raise InvalidInput(f"There is no file {file} {remedy}")
 
 
 def located(command: Callable[Concatenate[Place, P], None]) -> Callable[..., None]:

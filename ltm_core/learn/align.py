@@ -11,7 +11,7 @@ Nothing tells them apart but the words, so three cases cannot be decided, and a 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate
 
 from ..model import Message
@@ -27,10 +27,12 @@ class Alignment:
     Attributes:
         new: The messages that are not stored yet, in order; never a system message.
         replaces: The stored answer (one of the objects handed in) that a regenerated one among `new` supersedes.
+        is_certain: Whether nothing that was stored before the messages handed in could change this.
     """
 
     new: list[Message]
     replaces: Message | None = None
+    is_certain: bool = field(default=False, compare=False)
 
 
 def align(sent: Sequence[Message], stored_tail: Sequence[Message]) -> Alignment:
@@ -42,13 +44,14 @@ def align(sent: Sequence[Message], stored_tail: Sequence[Message]) -> Alignment:
     """
     spoken, stored = _Spoken(sent), _Spoken(stored_tail)
     match = max(_matches(spoken, stored), key=lambda match: match.rank, default=None)
+    is_certain = spoken.is_one_turn and "user" in stored.roles
     if match is None:
-        return Alignment([message for message in sent if message.role != "system"])
+        return Alignment([message for message in sent if message.role != "system"], is_certain=is_certain)
     rest = sent[spoken.places[match.end - 1] + 1 :]
     last = stored.places[len(stored.digests) - match.dropped - 1]
     known = {message.digest for message in stored_tail[last + 1 :] if not _counts(message)}
     new = [message for message in rest if message.role != "system" and message.digest not in known]
-    return Alignment(new, stored.messages[-1] if match.regenerates else None)
+    return Alignment(new, stored.messages[-1] if match.regenerates else None, is_certain)
 
 
 class _Spoken:
@@ -59,6 +62,11 @@ class _Spoken:
         self.messages = [messages[place] for place in self.places]
         self.digests = [message.digest for message in self.messages]
         self.roles = [message.role for message in self.messages]
+
+    @property
+    def is_one_turn(self) -> bool:
+        """Whether all that it could repeat is the last turn that is stored."""
+        return self.roles in (["user"], ["user", "assistant"])
 
 
 def _counts(message: Message) -> bool:

@@ -22,6 +22,7 @@ SUMMARY = "summary"  # what a job is to do, where it is not to learn a turn
 # Under what the state of a thread is kept among the checkpoints of its session; other checkpoints are of runs.
 THREAD = "thread"
 STATE = "session-state"
+NEAR = 4  # messages that mostly tell whether one turn was stored already
 
 Align = Callable[[Sequence[Message], Sequence[Message]], Any]
 
@@ -51,6 +52,11 @@ class Sent:
     def thread(self) -> Scope:
         """The conversation that the messages belong to: the session or, without one, all that the user ever said."""
         return self.who.scope(MemoryScope.SESSION) if self.who.session_id is not None else self.who.subject
+
+    @property
+    def spoken(self) -> list[Message]:
+        """What of it belongs to the conversation."""
+        return [message for message in self.messages if message.role != "system"]
 
 
 class Writing(TypedDict, total=False):
@@ -274,16 +280,18 @@ class Turns:
         """What of the turn is new, the stored answer that it regenerates, and what is stored but was never taught."""
         if not sent.aligned:
             return sent.messages, [], []
-        spoken = [message for message in sent.messages if message.role != "system"]
-        tail = await self._tail(sent, head, len(spoken))
-        stored = [message_of(record) for record in tail]
-        aligned = self._align(spoken, stored)
+        for limit in _reach(sent):
+            tail = await self._tail(sent, head, limit)
+            stored = [message_of(record) for record in tail]
+            aligned = self._align(sent.spoken, stored)
+            if aligned.is_certain or len(tail) < limit:
+                break
         replaced = [record for record, message in zip(tail, stored, strict=True) if message is aligned.replaces]
-        known = len(spoken) - len(aligned.new)
+        known = len(sent.spoken) - len(aligned.new)
         stored_already = tail[len(tail) - known :] if known else []
         return aligned.new, replaced, [r for r in stored_already if not r.fields.get("taught") and r not in replaced]
 
-    async def _tail(self, sent: Sent, head: Record, size: int) -> list[Record]:
+    async def _tail(self, sent: Sent, head: Record, limit: int) -> list[Record]:
         """What was stored last; for a turn with an id, what was stored of that turn."""
         if not head.fields["message_count"]:
             return []
@@ -291,8 +299,7 @@ class Turns:
         if sent.turn_id is not None:
             of_turn = alive.also(Compare("turn_id", "eq", sent.turn_id))
             return await self._store.scan(of_turn, order=[("number", "asc")])
-        room = 2 * size + 16  # tools may have spoken in between
-        last = await self._store.scan(alive, order=[("number", "desc")], limit=room)
+        last = await self._store.scan(alive, order=[("number", "desc")], limit=limit)
         return last[::-1]
 
     async def _job(self, sent: Sent) -> Record | None:
@@ -359,6 +366,12 @@ def _begun(head: Record | None, sent: Sent) -> Record | None:
 def _is_over(head: Record, now: datetime) -> bool:
     expires = head.fields.get("expires_at")
     return expires is not None and expires <= now
+
+
+def _reach(sent: Sent) -> Sequence[int]:
+    """How many stored messages to compare with: few where they mostly tell, else all that may have been sent again."""
+    room = 2 * len(sent.spoken) + 16  # tools may have spoken in between
+    return (NEAR, room) if len(sent.spoken) <= 2 and sent.turn_id is None else (room,)
 
 
 def _since(head: Record) -> list[Condition]:

@@ -28,6 +28,8 @@ log = logging.getLogger("ltm_core")
 ALWAYS = datetime.max.replace(tzinfo=UTC)
 MAX_ATTEMPTS = 5
 MAX_TURNS = 20
+POLL = 5.0  # seconds between two looks for what other processes wrote
+MANY = 4
 _backoff = wait_exponential(multiplier=2, max=600) + wait_random(0, 1)
 
 
@@ -79,8 +81,8 @@ class Worker:
         clock: Clock,
         settled: Settled,
         *,
-        poll: float = 5.0,
-        many: int = 4,
+        poll: float = POLL,
+        many: int = MANY,
     ) -> None:
         self._store = store
         self._learn = learn

@@ -147,6 +147,18 @@ def test_words_never_said_before_are_never_lost(before: list[tuple[int, int]], a
     assert align([*conversation(after), *fresh], conversation(before)).new[-2:] == fresh
 
 
+@given(st.lists(st.sampled_from("ua"), max_size=12), st.sampled_from(["u", "ua"]), st.integers(1, 6), st.data())
+def test_what_is_certain_of_the_last_messages_holds_for_all(
+    roles: list[str], turn: str, near: int, data: st.DataObject
+) -> None:
+    words = st.sampled_from(["x", "y"])
+    stored = [Message(role=_ROLES[role], content=data.draw(words)) for role in roles]
+    sent = [Message(role=_ROLES[role], content=data.draw(words)) for role in turn]
+    of_last, of_all = align(sent, stored[-near:]), align(sent, stored)
+    if of_last.is_certain:
+        assert of_last == of_all
+
+
 def test_a_long_conversation_is_compared_in_one_pass() -> None:
     stored = talk("u:same a:same " * 1000)
     assert said(align([*stored, *talk("u:next")], stored).new) == "u:next"

@@ -62,6 +62,21 @@ async def test_a_regenerated_answer_replaces_the_old_one(memory: AsyncMemory) ->
     assert await texts(memory) == ["one", "uno"]
 
 
+async def test_a_question_is_found_behind_what_tools_and_answers_said_since(memory: AsyncMemory) -> None:
+    used = [{"role": "tool", "content": str(number), "tool_call_id": str(number)} for number in range(8)]
+    await memory.observe([user("one"), *used, assistant("1")], user_id="u", session_id="s")
+    ticket = await memory.observe([user("one"), assistant("1")], user_id="u", session_id="s")
+    assert ticket.messages == []
+    await memory.observe([user("one"), assistant("uno")], user_id="u", session_id="s")
+    assert [text for text in await texts(memory) if not text.isdigit()] == ["one", "uno"]
+
+
+async def test_a_conversation_in_which_nobody_asks_goes_on(memory: AsyncMemory) -> None:
+    for number in range(9):
+        await memory.observe([assistant(str(number))], user_id="u", session_id="s")
+    assert await texts(memory) == [str(number) for number in range(9)]
+
+
 async def test_a_turn_id_decides_and_may_come_in_two_pieces(memory: AsyncMemory) -> None:
     first = await memory.observe([user("set name Ana")], user_id="u", session_id="s", turn_id="t1")
     second = await memory.observe([user("set name Ana"), assistant("hi")], user_id="u", session_id="s", turn_id="t1")

@@ -295,6 +295,54 @@ def test_jobs_are_listed_shown_retried_and_dropped(ltm: Ltm, failed_job: str) ->
     assert ltm("jobs").out == "There are no such jobs.\n"
 
 
+def dead_jobs(*users: str) -> None:
+    with Memory(os.environ["LTM_DB"], background=False, extract=failing) as unlucky:
+        for user in users:
+            unlucky.observe("I live in Lisbon.", user_id=user)
+        while unlucky.jobs.list("waiting"):
+            unlucky.flush()
+
+
+def test_all_dead_jobs_are_retried_at_once(ltm: Ltm, monkeypatch: pytest.MonkeyPatch) -> None:
+    dead_jobs("sarah", "tom", "ben")
+    assert [job["status"] for job in ltm("jobs", "retry", "--all", "--user", "tom", "--json").data] == ["done"]
+    assert [job["subject"] for job in ltm("jobs", "--status", "dead", "--json").data] == ["user:sarah"]
+    monkeypatch.delenv("LTM_USER")
+    assert len(ltm("jobs", "--status", "dead", "--json").data) == 2
+    retried = ltm("jobs", "retry", "--all")
+    assert (retried.code, retried.out.count("ADD location")) == (0, 2)
+    assert ltm("jobs", "retry", "--all").out == "There are no dead jobs.\n"
+
+
+def test_a_retry_that_fails_again_is_told_by_the_exit_code(ltm: Ltm, monkeypatch: pytest.MonkeyPatch) -> None:
+    dead_jobs("sarah")
+    monkeypatch.setattr("ltm_core.assemble.extract_offline", failing)
+    retried = ltm("jobs", "retry", "--all")
+    assert (retried.code, "no luck" in retried.out, "waiting" in retried.out) == (1, True, True)
+
+
+@pytest.mark.parametrize(
+    ("call", "code", "said"),
+    [
+        (["show", "nothing"], 1, "There is no job 'nothing'. List them with memory.jobs.list() or `ltm jobs`."),
+        (["retry", "nothing"], 1, "There is no job 'nothing'."),
+        (["drop", "nothing"], 1, "There is no job 'nothing'."),
+        (["retry"], 2, "It is not said which job. Pass its ID or --all."),
+        (["retry", "nothing", "--all"], 2, "It is not said which job. Pass its ID or --all."),
+        (["list", "--status", "late"], 2, "'late' is not one of"),
+    ],
+)
+def test_a_job_that_is_not_there_is_told(ltm: Ltm, call: list[str], code: int, said: str) -> None:
+    outcome = ltm("jobs", *call)
+    assert (outcome.code, said in outcome.err, outcome.err.count("\n")) == (code, True, 1)
+
+
+def test_what_is_learned_is_not_retried(ltm: Ltm, memory: Memory) -> None:
+    memory.remember("I live in Lisbon.", user_id="sarah")
+    (job,) = memory.jobs.list()
+    assert "is learned already" in ltm("jobs", "retry", job.id).err
+
+
 def test_what_is_not_learned_yet_is_recalled_as_it_was_said(ltm: Ltm, failed_job: str) -> None:
     shown = ltm("recall", "Where do I live?").out
     assert "not learned yet" in shown

@@ -173,6 +173,8 @@ class SqlStore(Store):
                 async with _savepoint(link):
                     for step in unit:
                         await self._one(link, step)
+        except StoreUnavailable:
+            raise  # all of the group is tried again
         except LTMError as error:
             return error
         return None
