@@ -30,8 +30,8 @@ class _Job(Generic[Unit]):
 class GroupCommit(Generic[Unit]):
     """Hands waiting units to `commit`, at most `most` at once, and tells each caller what became of its own.
 
-    `commit` answers with an error or None for each unit; what it raises goes to all callers of the group. At most `room`
-    callers have a unit here; more of them wait outside, in the order in which they came.
+    `commit` answers with an error or None for each unit; what it raises goes to all callers of the group. At most
+    `room` callers have a unit here; more of them wait outside, in the order in which they came.
     """
 
     def __init__(
