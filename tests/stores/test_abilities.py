@@ -28,7 +28,7 @@ async def named(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     async with open_store(request.getfixturevalue(fixture) if fixture else tmp_path / "ltm.db") as store:
         for number in range(MANY):
             at = NOW - timedelta(days=MANY - number)
-            fields = {
+            fields: dict[str, Any] = {
                 "key": f"key {number}",
                 "attribute": f"attribute {number}",
                 "text": f"Text {number}.",
