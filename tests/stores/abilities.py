@@ -50,7 +50,7 @@ INSIDE: Mapping[str, str] = {
     "a condition inside a JSON document": "sqlite postgres",
     "the first page by time": "sqlite postgres mariadb redis",
     "the first page by a text": "sqlite postgres",
-    "`search_text`": "sqlite postgres redis",
+    "`search_text`": "sqlite postgres mariadb redis",
     "`search_vector`": "postgres",
     "`count`": "sqlite postgres mariadb redis",
     "`count` with a condition": "sqlite postgres mariadb",
@@ -61,7 +61,7 @@ INSIDE: Mapping[str, str] = {
 # What the contract, and the tests of killed processes, prove alike for all, and by what each does it.
 MEANS: Mapping[str, Sequence[str]] = {
     "a batch is all or nothing by": ("one transaction", "one transaction", "one transaction", "one Lua script"),
-    "words are found by": ("FTS5", "`tsvector` and GIN", "a look at each record", "a sorted set a word"),
+    "words are found by": ("FTS5", "`tsvector` and GIN", "a look at each row", "a sorted set a word"),
     "vectors are compared by": ("numpy or Python", "pgvector, else numpy or Python", "numpy or Python", "Python"),
     "durable on return by": ("`synchronous=FULL`", "the server's commit", "the server's commit", "`appendonly yes`"),
     "what expires is found by": ("our clock",) * 4,
