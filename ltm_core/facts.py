@@ -19,7 +19,7 @@ from .model import Candidate, Fact, FactUpdate, Messages, Operation, messages_of
 from .recall.gather import current_at
 from .records import fact_id, fact_of, fact_record, version_of
 from .runtime import Runtime
-from .scope import DEFAULT_TENANT, Identity, MemoryScope, Scope
+from .scope import DEFAULT_TENANT, Identity, MemoryScope, Scope, scope_of
 from .stores.again import again as attempts
 from .stores.base import AnyOf, Compare, Condition, Order, Put, Store, Where
 
@@ -206,7 +206,9 @@ class PersistentFacts:
         level = self.scope if scope is None else MemoryScope(scope)
         if level is MemoryScope.GLOBAL:
             return Scope(level, scope_id or "", self._runtime.tenant)
-        return Scope(level, scope_id, self._runtime.tenant)  # type: ignore[arg-type] # None is refused there, in words
+        if isinstance(scope_id, str):
+            return scope_of(level, scope_id, self._runtime.tenant)
+        return Scope(level, scope_id, self._runtime.tenant)  # type: ignore[arg-type] # refused there, in words
 
     def _into(self, owner: Scope) -> Destination:
         return Destination(owner, owner, self.namespace)

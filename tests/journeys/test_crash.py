@@ -15,12 +15,14 @@ from ltm_core import AsyncMemory, Memory
 from tests.conftest import told
 
 
-@pytest.fixture(params=["sqlite", "postgres", "redis"])
+@pytest.fixture(params=["sqlite", "postgres", "mariadb", "redis"])
 def shared(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A database that several processes can use."""
     match request.param:
         case "postgres":
             return str(request.getfixturevalue("one_postgres_url"))
+        case "mariadb":
+            return str(request.getfixturevalue("mysql_url"))
         case "redis":
             return str(request.getfixturevalue("redis_url"))
     return f"sqlite:///{tmp_path}/memory.db"

@@ -23,6 +23,7 @@ from ltm_core.stores.items import ItemWrite
 from ltm_core.stores.kinds import KINDS
 from ltm_core.stores.memory import DictStore
 from ltm_core.stores.moving import MOVED, PAGE, Progress, copy
+from ltm_core.stores.mysql import MysqlStore
 from ltm_core.stores.postgres import PostgresStore
 from ltm_core.stores.redis import RedisStore
 from ltm_core.stores.sqlite import SqliteStore
@@ -54,17 +55,20 @@ def empty(request: pytest.FixtureRequest, name: str) -> Store:
         case "postgres":
             servers = request.getfixturevalue("servers")
             return PostgresStore(empty_database(servers.url("postgres18"), f"{name}_{servers.worker}"))
+        case "mariadb":
+            servers = request.getfixturevalue("servers")
+            return MysqlStore(empty_database(servers.url("mariadb"), f"{name}_{servers.worker}"))
         case _:
             return RedisStore(request.getfixturevalue("redis_url"), prefix=f"test:{uuid4().hex}")
 
 
-@pytest.fixture(params=["dict", "sqlite", "postgres", "redis"])
+@pytest.fixture(params=["dict", "sqlite", "postgres", "mariadb", "redis"])
 async def source(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
     async with empty(request, "source") as store:
         yield store
 
 
-@pytest.fixture(params=["dict", "sqlite", "postgres", "redis"])
+@pytest.fixture(params=["dict", "sqlite", "postgres", "mariadb", "redis"])
 async def target(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
     async with empty(request, "target") as store:
         yield store

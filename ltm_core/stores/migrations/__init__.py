@@ -45,8 +45,10 @@ def migrate(connection: Connection, to: str = HEAD) -> None:
 
 
 def _check_room(connection: Connection) -> None:
-    taken = METADATA.tables.keys() & set(inspect(connection).get_table_names())
-    if taken:
+    there = set(inspect(connection).get_table_names())
+    taken = METADATA.tables.keys() & there
+    # The table of versions is made first: where it is there and empty, somebody of ours began and did not finish.
+    if taken and VERSION_TABLE not in there:
         raise SchemaError(
             f"Another program has a table {min(taken)!r} here. Give the memory a database, or a file, of its own."
         )

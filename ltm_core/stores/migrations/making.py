@@ -34,8 +34,9 @@ def create(name: str, columns: str, indexes: Sequence[str], *, words: bool = Fal
         sqlite_autoincrement=name == "embedding",
         mysql_engine="InnoDB",
         mysql_row_format="DYNAMIC",
+        if_not_exists=_may_be_half_made(),
     )
-    op.create_index(f"ix_{name}_id", name, ["id"], unique=True)
+    op.create_index(f"ix_{name}_id", name, ["id"], unique=True, if_not_exists=_may_be_half_made())
     for index in indexes:
         _index(name, index.split(), columns)
     if words and dialect == "postgresql":
@@ -53,7 +54,13 @@ def _column(spelled: str, *, nullable: bool = True) -> sa.Column[object]:
 def _index(table: str, names: list[str], columns: str) -> None:
     texts = [name for name in names if name in columns.split() and name not in SHORT]
     length = dict.fromkeys(texts, INDEXED_CHARACTERS)
-    op.create_index(f"ix_{table}_{'_'.join(names)}", table, names, mysql_length=length)
+    name = f"ix_{table}_{'_'.join(names)}"
+    op.create_index(name, table, names, mysql_length=length, if_not_exists=_may_be_half_made())
+
+
+def _may_be_half_made() -> bool:
+    """Whether a process that was killed leaves a part of the tables: there, no DDL rolls back."""
+    return op.get_bind().dialect.name in ("mysql", "mariadb")
 
 
 def _text_index(kind: str) -> None:

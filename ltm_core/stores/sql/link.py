@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 Rows = Sequence[Sequence[Any]]
 Values = Mapping[str, Any]
+Processor = Callable[[Any], Any]
 L = TypeVar("L", bound="Link")
 
 
@@ -39,32 +40,35 @@ class Raw:
     def __init__(self, statement: Executable, dialect: Dialect) -> None:
         compiled = statement.compile(dialect=dialect)  # type: ignore[attr-defined]
         self.text = str(compiled)
-        names = compiled.positiontup or ()
-        binds = {name: compiled.binds[name] for name in names}
-        self._own = {name: bind.value for name, bind in binds.items() if bind.value is not None}
-        self._parameters = [(name, binds[name].type.dialect_impl(dialect).bind_processor(dialect)) for name in names]
+        self._names = compiled.positiontup or ()
+        binds = [compiled.binds[name] for name in self._names]
+        self._own = {name: bind.value for name, bind in compiled.binds.items() if bind.value is not None}
+        self._write = _processors(bind.type.dialect_impl(dialect).bind_processor(dialect) for bind in binds)
         columns = statement.selected_columns if isinstance(statement, Select) else ()
-        read = [column.type.dialect_impl(dialect).result_processor(dialect, None) for column in columns]
-        self._read = [(place, process) for place, process in enumerate(read) if process is not None]
+        self._read = _processors(
+            column.type.dialect_impl(dialect).result_processor(dialect, None) for column in columns
+        )
 
-    def arguments(self, values: Values) -> list[Any]:
+    def arguments(self, values: Values) -> Sequence[Any]:
         """The parameters of one call; those that the statement itself holds are there already."""
         given = {**self._own, **values} if self._own else values
-        return [
-            given[name] if process is None or given[name] is None else process(given[name])
-            for name, process in self._parameters
-        ]
+        return _processed([given[name] for name in self._names], self._write)
 
     def rows(self, found: Sequence[Sequence[Any]]) -> Rows:
         """What the driver gave, as SQLAlchemy would give it."""
-        return [self._cells(row) for row in found] if self._read else found
+        return [_processed(list(row), self._read) for row in found] if self._read else found
 
-    def _cells(self, row: Sequence[Any]) -> Sequence[Any]:
-        cells = list(row)
-        for place, process in self._read:
-            if cells[place] is not None:
-                cells[place] = process(cells[place])
-        return cells
+
+def _processors(each: Iterable[Processor | None]) -> Sequence[tuple[int, Processor]]:
+    """Those that there are, with their places."""
+    return [(place, process) for place, process in enumerate(each) if process is not None]
+
+
+def _processed(cells: list[Any], processors: Sequence[tuple[int, Processor]]) -> Sequence[Any]:
+    for place, process in processors:
+        if cells[place] is not None:
+            cells[place] = process(cells[place])
+    return cells
 
 
 class Raws:

@@ -71,8 +71,8 @@ class SqlStore(Store):
         """Wait for writes under way and give back the connections."""
         async with self._opening:
             if self._writer is not None:
-                await self._group.idle()
                 await asyncio.gather(*self._under_way, return_exceptions=True)
+                await self._group.idle()
                 await self._disconnect()
 
     def forget_connections(self) -> None:
@@ -117,11 +117,13 @@ class SqlStore(Store):
     # Writing
 
     async def apply(self, writes: Sequence[Write]) -> None:
-        """Do all of `writes` or none, durable on return, in one transaction with whatever else is waiting."""
+        """Do all of `writes` or none, durable on return, in one transaction with whatever else is waiting.
+
+        Where too much is waiting already, this waits for room first.
+        """
         connected(self._writer)
-        steps = [self.statements[kind_of(write)].step(write) for write in writes]
-        if steps:
-            await self._group.add(steps)
+        if writes:
+            await self._group.add(lambda: [self.statements[kind_of(write)].step(write) for write in writes])
 
     async def purge(self, where: Where) -> int:
         """Remove for good what `where` admits."""

@@ -97,8 +97,8 @@ class Layout:
             row["terms"] = dumps(record.terms)
         elif record.terms:
             raise InvalidInput(f"A {self.kind.name} has no text index. Leave terms= out.")
-        row["body"] = dumps({name: value for name, value in fields.items() if name not in self.documents
-                             and (value is None or name not in self.columns)})  # fmt: skip
+        row["body"] = dumps({name: value for name, value in fields.items() if name not in self.columns
+                             or (value is None and name not in self.documents)})  # fmt: skip
         return row
 
     def record(self, cells: Sequence[Any]) -> Record:

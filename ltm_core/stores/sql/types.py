@@ -6,6 +6,7 @@ import re
 from array import array
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -70,6 +71,12 @@ def unescaped_json(text: str) -> str:
     return _JSON_BACK.sub(lambda found: _JSON_PLAIN.get(found[0], found[0]), text) if "\\u001a" in text else text
 
 
+@lru_cache(maxsize=64)
+def _spelled(utc: datetime) -> str:
+    """The text of a time, of which a record, and a batch of them, mostly holds the same several times."""
+    return utc.isoformat(timespec="microseconds")
+
+
 class TimeAsText(TypeDecorator[datetime]):
     """UTC as text of fixed width with microseconds: readable, and in order when sorted as text."""
 
@@ -78,7 +85,7 @@ class TimeAsText(TypeDecorator[datetime]):
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> str | None:
         """From Python to the database."""
-        return None if value is None else in_utc(value).isoformat(timespec="microseconds")
+        return None if value is None else _spelled(in_utc(value))
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> datetime | None:
         """From the database to Python."""
