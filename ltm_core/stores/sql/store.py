@@ -37,8 +37,8 @@ class SqlStore(Store):
     """
 
     link: ClassVar[type[Link]] = Link
-    queries: ClassVar[Queries]
-    statements: ClassVar[Mapping[str, Statements]]
+    queries: Queries
+    statements: Mapping[str, Statements]
     begin: ClassVar[str] = "BEGIN"
     errors: ClassVar[tuple[type[Exception], ...]] = (DBAPIError,)
 
@@ -130,10 +130,14 @@ class SqlStore(Store):
     async def _purge(self, where: Where) -> int:
         query = self.queries.purge(where)
         async with self._transaction() as link:
+            await self._admit(link, where)
             gone = await link.run(query.statement, [query.parameters])
             if gone:
                 await self._purged(link, where.kind)
         return gone
+
+    async def _admit(self, link: Link, about: Where | Sequence[Sequence[Step]]) -> None:
+        """Tell the database whose records the transaction is about, where it wants to know."""
 
     async def _purged(self, link: Link, kind: str) -> None:
         """What else must go, in the same transaction."""
@@ -158,14 +162,23 @@ class SqlStore(Store):
         """All units in as few statements as can be; if any is refused, one by one instead."""
         try:
             async with self._transaction() as link:
-                await _together(link, units)
+                await self._admit(link, units)
+                await self._together(link, units)
         except (_Refused, StoreError, InvalidInput) as error:
             if isinstance(error, StoreUnavailable):
                 raise
         else:
             return [None] * len(units)
         async with self._transaction() as link:
+            await self._admit(link, units)
             return [await self._alone(link, unit) for unit in units]
+
+    async def _together(self, link: Link, units: Sequence[Sequence[Step]]) -> None:
+        steps = [step for unit in units for step in unit]
+        for _, run in groupby(steps, key=lambda step: id(step.statement)):
+            alike = list(run)
+            if await self._run(link, alike) != len(alike):
+                raise _Refused
 
     async def _alone(self, link: Link, unit: Sequence[Step]) -> Exception | None:
         try:
@@ -178,7 +191,7 @@ class SqlStore(Store):
         return None
 
     async def _one(self, link: Link, step: Step) -> None:
-        if await link.run(step.statement, [step.parameters]) == 1:
+        if await self._run(link, [step]) == 1:
             return
         write, kind = step.write, kind_of(step.write)
         record_id, scope = (write.record.id, write.record.scope) if isinstance(write, Put) else (write.id, write.scope)
@@ -192,13 +205,17 @@ class SqlStore(Store):
             f"A {kind} is at version {version}, not {write.expect}. Read it again and retry the change."
         )
 
+    async def _run(self, link: Link, steps: Sequence[Step]) -> int:
+        """Do steps that have one statement; returns how many did what they should."""
+        return await link.run(steps[0].statement, [step.parameters for step in steps])
+
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[Link]:
         async with self._writing:
             with self._translated():
                 async with self._on_writer() as link:
                     await self._patiently(lambda: link.do(self.begin))
-                    async with _ended(link):
+                    async with ended(link):
                         yield link
 
     async def _undisturbed(self, work: Coroutine[Any, Any, Result]) -> Result:
@@ -304,14 +321,6 @@ class _Refused(Exception):
     """Some statement of a group did not touch the rows it should."""
 
 
-async def _together(link: Link, units: Sequence[Sequence[Step]]) -> None:
-    steps = [step for unit in units for step in unit]
-    for _, run in groupby(steps, key=lambda step: id(step.statement)):
-        alike = list(run)
-        if await link.run(alike[0].statement, [step.parameters for step in alike]) != len(alike):
-            raise _Refused
-
-
 def connected(engine: AsyncEngine | None) -> AsyncEngine:
     """`engine`, or `UsageError` where the store is not open."""
     if engine is None:
@@ -324,7 +333,8 @@ def _cause(error: Exception) -> BaseException | None:
 
 
 @asynccontextmanager
-async def _ended(link: Link) -> AsyncIterator[None]:
+async def ended(link: Link) -> AsyncIterator[None]:
+    """Commit the transaction that was begun, or roll it back after an error."""
     try:
         yield
     except BaseException:
