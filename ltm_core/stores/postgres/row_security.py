@@ -101,8 +101,8 @@ def _walls(connection: Connection) -> Iterable[str]:
         )
     for signature, (returns, body) in _functions().items():
         yield (
-            f"CREATE OR REPLACE FUNCTION {signature} RETURNS TABLE ({returns}) LANGUAGE sql STABLE SECURITY DEFINER"
-            f" SET search_path = {schema}, pg_temp SET {IDS} = 'on' AS $$ {body} $$"
+            f"CREATE OR REPLACE FUNCTION {signature} RETURNS TABLE ({returns}) LANGUAGE plpgsql SECURITY DEFINER"
+            f" SET search_path = {schema}, pg_temp AS $$ {_opened(body)} $$"
         )
         yield f"REVOKE ALL ON FUNCTION {signature} FROM PUBLIC"
 
@@ -122,6 +122,14 @@ def _functions() -> dict[str, tuple[str, str]]:
             f"SELECT id, owner, version, seq FROM {table.name} WHERE id = ANY ($1)",
         )
     return made
+
+
+def _opened(query: str) -> str:
+    """`query` with the policy for ids open meanwhile: only superusers may write a setting into a function's head."""
+    return (
+        f"#variable_conflict use_column\nBEGIN PERFORM set_config('{IDS}', 'on', true); RETURN QUERY {query};"
+        f" PERFORM set_config('{IDS}', '', true); END"
+    )
 
 
 def _everybody() -> str:

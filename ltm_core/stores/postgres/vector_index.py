@@ -22,6 +22,7 @@ from sqlalchemy import (
     literal_column,
     text,
 )
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateIndex
 from sqlalchemy.types import UserDefinedType
 
@@ -76,8 +77,13 @@ def create_index(connection: Connection, space: str, dimensions: int) -> None:
     """Index the vectors of `space` that have so many dimensions. Until it is done nobody can write vectors."""
     if not 0 < dimensions <= MOST_DIMENSIONS:
         raise ConfigurationError(f"pgvector indexes 1 to {MOST_DIMENSIONS} dimensions, not {dimensions}. Use fewer.")
-    if not connection.execute(text("SELECT 1 FROM pg_extension WHERE extname = 'vector'")).first():
-        raise StoreError("The database has no pgvector. Run CREATE EXTENSION vector there as a role that may.")
+    try:
+        with connection.begin_nested():
+            connection.execute(text("CREATE EXTENSION IF NOT EXISTS vector"))
+    except DBAPIError as error:
+        raise StoreError(
+            f"There is no pgvector ({error.orig}). Have it installed and made by a role that may."
+        ) from error
     name = index_name(space, dimensions)
     if not inspect(connection).has_index(_TABLE, name):
         connection.execute(CreateIndex(_index(name, space, dimensions)))
