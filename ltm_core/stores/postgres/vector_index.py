@@ -81,9 +81,7 @@ def create_index(connection: Connection, space: str, dimensions: int) -> None:
         with connection.begin_nested():
             connection.execute(text("CREATE EXTENSION IF NOT EXISTS vector"))
     except DBAPIError as error:
-        raise StoreError(
-            f"There is no pgvector ({error.orig}). Have it installed and made by a role that may."
-        ) from error
+        raise StoreError(f"pgvector is missing ({error.orig}). Install it, and migrate as a role that may.") from error
     name = index_name(space, dimensions)
     if not inspect(connection).has_index(_TABLE, name):
         connection.execute(CreateIndex(_index(name, space, dimensions)))
