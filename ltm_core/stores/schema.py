@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -54,6 +54,8 @@ async def schema_of(url: str) -> Schema:
     parsed = _parsed(url)
     if parsed.get_backend_name() == _SQLITE:
         return Schema(_version_of_file(parsed), HEAD)
+    if not await _has_place(parsed):
+        return Schema(None, HEAD)
     async with _connected(parsed) as connection:
         return Schema(await connection.run_sync(stored_version), HEAD)
 
@@ -78,11 +80,19 @@ async def bring_up_to_date(url: str, extras: Extras | None = None) -> None:
 
 
 async def _bring_postgres(url: URL, extras: Extras) -> None:
-    from .postgres.address import address_of
-
-    await address_of(url).make_schema()
+    await _has_place(url, make=True)
     async with _connected(url) as connection, connection.begin():
         await connection.run_sync(_with_extras, extras)
+
+
+async def _has_place(url: URL, *, make: bool = False) -> bool:
+    """Whether the place for the tables is there: on PostgreSQL a schema may be named that is not."""
+    if url.get_backend_name() not in _POSTGRES:
+        return True
+    from .postgres.address import address_of
+
+    with _translated(url):
+        return await address_of(url).has_schema(make=make)
 
 
 def _with_extras(connection: Connection, extras: Extras) -> None:
@@ -137,16 +147,23 @@ def _version_of_file(url: URL) -> str | None:
 
 @asynccontextmanager
 async def _connected(url: URL) -> AsyncIterator[AsyncConnection]:
-    from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-
     engine = _engine(url)
     try:
-        async with engine.connect() as connection:
-            yield connection
-    except (SQLAlchemyError, OSError) as error:
-        raise _refused(url, error.orig if isinstance(error, DBAPIError) else error) from error
+        with _translated(url):
+            async with engine.connect() as connection:
+                yield connection
     finally:
         await engine.dispose()
+
+
+@contextmanager
+def _translated(url: URL) -> Iterator[None]:
+    from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+    try:
+        yield
+    except (SQLAlchemyError, OSError) as error:
+        raise _refused(url, error.orig if isinstance(error, DBAPIError) else error) from error
 
 
 def _engine(url: URL) -> AsyncEngine:

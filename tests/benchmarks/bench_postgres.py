@@ -124,9 +124,10 @@ async def _one_write(url: str) -> float:
     """The median seconds in which a vector is written."""
     async with PostgresStore(url) as store:
         target = record(0, f"writer {time.time_ns()}")
+        vectors = drawn(1000, 7).tolist()
 
         async def write(number: int) -> None:
-            await store.apply([Put(vector_record(target, SPACE, drawn(1, number)[0].tolist(), number=number))])
+            await store.apply([Put(vector_record(target, SPACE, vectors[number], number=number))])
 
         return (await in_turns(write=write))["write"]
 

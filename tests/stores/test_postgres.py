@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from ltm_core import Scope
-from ltm_core.errors import ConfigurationError, SchemaError, StoreError
+from ltm_core.errors import ConfigurationError, SchemaError, StoreError, StoreUnavailable
 from ltm_core.records import vector_record
 from ltm_core.stores import migrations
 from ltm_core.stores.base import Compare, Record, Store, Where
@@ -202,6 +202,12 @@ async def test_policies_are_found_without_being_asked_for(walled: Database) -> N
         assert names(await store.scan(of(ANN))) == ["a"]
 
 
+async def test_a_database_that_is_not_there_is_named() -> None:
+    for query in ("", "?schema=agent_memory"):
+        with pytest.raises(StoreUnavailable, match="cannot be reached"):
+            await schema_of(f"postgresql://somebody@127.0.0.1:1/none{query}")
+
+
 async def test_a_role_that_is_not_there_is_named(database: Database) -> None:
     with pytest.raises(StoreError, match="nobody_at_all"):
         await bring_up_to_date(database.url, Extras(row_security="nobody_at_all"))
@@ -349,6 +355,7 @@ async def test_memories_in_two_schemas_do_not_see_each_other(database: Database,
 async def test_a_schema_has_a_version_of_its_own(database: Database) -> None:
     await bring_up_to_date(database.url)
     url = f"{database.url}?schema=agent_memory"
+    assert (await schema_of(url)).stored is None
     await bring_up_to_date(url, Extras(partitions=2))
     assert database.ask("SELECT count(*) FROM pg_inherits WHERE inhparent = 'public.fact'::regclass") == [(0,)]
     assert database.ask("SELECT count(*) FROM pg_inherits WHERE inhparent = 'agent_memory.fact'::regclass") == [(2,)]

@@ -40,15 +40,17 @@ class Address:
         """An engine whose connections see the schema first."""
         return create_async_engine(self.url, hide_parameters=True, connect_args=self._arguments(), **options)
 
-    async def make_schema(self) -> None:
-        """Create the schema if there is none of that name."""
+    async def has_schema(self, *, make: bool = False) -> bool:
+        """Whether there is a schema of that name; with `make` it is created if there is none."""
         if self.schema is None:
-            return
-        engine = create_async_engine(self.url, isolation_level="AUTOCOMMIT")
+            return True
+        engine = create_async_engine(self.url, isolation_level="AUTOCOMMIT", hide_parameters=True)
         try:
             async with engine.connect() as connection:
-                if (await connection.execute(_SCHEMA_EXISTS, {"schema": self.schema})).first() is None:
+                exists = (await connection.execute(_SCHEMA_EXISTS, {"schema": self.schema})).first() is not None
+                if not exists and make:
                     await connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {self.schema}")
+                return exists or make
         finally:
             await engine.dispose()
 

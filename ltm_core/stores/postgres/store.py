@@ -161,7 +161,7 @@ class PostgresStore(SqlStore):
     # Opening
 
     async def _connect(self) -> None:
-        await self._address.make_schema()
+        await self._address.has_schema(make=True)
         self._writer = self._engine(pool_size=1)
         self._reader = self._engine(pool_size=self._readers)
         found = await self._look()
