@@ -156,6 +156,24 @@ async def test_what_a_transaction_named_is_forgotten_with_it(walled: Database) -
                 assert (await connection.exec_driver_sql("SELECT count(*) FROM fact")).scalar() == 0
 
 
+@pytest.mark.parametrize("driver", DRIVERS)
+@pytest.mark.parametrize("role", [ROLE, "postgres"])
+async def test_connections_that_the_server_ended_are_replaced(database: Database, driver: str, role: str) -> None:
+    if role == ROLE:
+        make_role(database)
+        await bring_up_to_date(database.url, Extras(row_security=ROLE))
+    async with PostgresStore(as_role(database.url, role).replace("://", f"+{driver}://", 1)) as store:
+        await put(store, fact(ANN, "a"))
+        assert names(await store.scan(of(ANN))) == ["a"]
+        database.ask(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+        )
+        assert names(await store.scan(of(ANN))) == ["a"]
+        await put(store, fact(ANN, "b"))
+        assert await store.count(of(ANN)) == 2
+
+
 async def test_functions_give_ids_of_everybody_and_no_content(walled: Database) -> None:
     async with PostgresStore(walled.url) as store:
         job = Record("job", "j", ANN, ANN, fields={"run_at": NOW, "error": "secret"})

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import datetime
 from itertools import groupby
 from typing import Any, ClassVar, TypeVar
 
-from sqlalchemy.exc import DBAPIError, TimeoutError  # noqa: A004
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError, TimeoutError  # noqa: A004
 from sqlalchemy.ext.asyncio import AsyncEngine
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
@@ -214,9 +214,17 @@ class SqlStore(Store):
         async with self._writing:
             with self._translated():
                 async with self._on_writer() as link:
-                    await self._patiently(lambda: link.do(self.begin))
+                    await self._patiently(lambda: self._begun(link))
                     async with ended(link):
                         yield link
+
+    async def _begun(self, link: Link) -> None:
+        try:
+            await link.do(self.begin)
+        except DBAPIError as error:
+            if error.connection_invalidated:
+                await link.connection.rollback()  # then the next try connects anew
+            raise
 
     async def _undisturbed(self, work: Coroutine[Any, Any, Result]) -> Result:
         """Finish `work` even if the caller is cancelled: a connection that is cut off in the middle is lost."""
@@ -338,7 +346,8 @@ async def ended(link: Link) -> AsyncIterator[None]:
     try:
         yield
     except BaseException:
-        await link.do("ROLLBACK")
+        with suppress(SQLAlchemyError):  # a connection that was lost took its transaction along
+            await link.do("ROLLBACK")
         raise
     await link.do("COMMIT")
 
