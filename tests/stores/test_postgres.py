@@ -10,17 +10,18 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from ltm_core import Scope
-from ltm_core.errors import ConfigurationError, SchemaError, StoreError, StoreUnavailable
+from ltm_core import AsyncMemory, Scope
+from ltm_core.errors import ConfigurationError, MissingExtra, SchemaError, StoreError, StoreUnavailable
 from ltm_core.records import vector_record
 from ltm_core.stores import migrations
 from ltm_core.stores.base import Compare, Record, Store, Where
 from ltm_core.stores.memory import DictStore
-from ltm_core.stores.postgres import PostgresStore
+from ltm_core.stores.postgres import PostgresStore, address
 from ltm_core.stores.schema import Extras, bring_up_to_date, schema_of
 from ltm_core.stores.sql.tables import TABLES
 from ltm_core.testing.store_contract import ANN, BOB, NOW, StoreContract, fact, names, of, put
 from ltm_core.vectors import pack
+from tests.conftest import told
 
 ROLE = "ltm_app"  # no superuser, and owns nothing
 DRIVERS = ("asyncpg", "psycopg")
@@ -144,6 +145,15 @@ async def test_nobody_writes_for_another_owner(walled: Database) -> None:
             bare(walled).ask(theft, **settings)
         with pytest.raises(sa.exc.ProgrammingError, match="row-level security"):
             bare(walled).ask(f"UPDATE fact SET owner = '{BOB.token}'", **settings)
+
+
+async def test_a_memory_learns_and_recalls_behind_policies(walled: Database) -> None:
+    async with AsyncMemory(walled.url, extract=told, background=False) as memory:
+        await memory.observe([{"role": "user", "content": "set location Lisbon"}], user_id="u", session_id="s")
+        await memory.flush()
+        assert [fact.value for fact in (await memory.recall("location", user_id="u")).facts] == ["Lisbon"]
+        assert not (await memory.recall("location", user_id="v")).facts
+        assert [job.status for job in await memory.jobs.list()] == ["done"]
 
 
 async def test_what_a_transaction_named_is_forgotten_with_it(walled: Database) -> None:
@@ -348,6 +358,15 @@ async def test_new_tables_come_behind_the_same_policies(database: Database) -> N
         await _keep_each_new_kind(store)
 
 
+@pytest.mark.parametrize("installed", DRIVERS)
+def test_the_driver_that_is_installed_is_taken(monkeypatch: pytest.MonkeyPatch, installed: str) -> None:
+    monkeypatch.setattr(address, "find_spec", lambda name: name == installed or None)
+    assert address.address_of("postgresql://host/db").url.drivername == f"postgresql+{installed}"
+    other = next(name for name in DRIVERS if name != installed)
+    with pytest.raises(MissingExtra, match=other):
+        address.address_of(f"postgresql+{other}://host/db")
+
+
 @pytest.mark.parametrize("url", ["sqlite:///new.db", "mysql://root@127.0.0.1/x"])
 async def test_other_databases_have_no_extras(url: str) -> None:
     with pytest.raises(ConfigurationError, match="PostgreSQL"):
@@ -493,6 +512,8 @@ async def test_an_index_behind_policies_on_partitions_is_asked_too(database: Dat
         found = await store.search_vector(of(ANN), SPACE, pack(vectors[7]), 5)
         assert names([found[0].record]) == ["0007"]
         assert await _scans(store) == before + 1
+    async with PostgresStore(as_role(database.url, row_security="on")) as weighing:
+        assert not await weighing._is_indexed(of(ANN), SPACE, pack(vectors[0]))
 
 
 @pytest.mark.parametrize("dimensions", [0, -1, 2001])

@@ -153,7 +153,7 @@ def _weighed() -> Any:
     parts = text("SELECT inhrelid FROM pg_inherits WHERE inhparent = CAST(:index AS text)::regclass")
     known = table("pg_class", column("oid"), column("reltuples"))
     size = select(func.max(known.c.reltuples)).where(or_(known.c.oid == index, known.c.oid.in_(parts)))
-    needed = func.greatest(LEAST, func.ceil(func.sqrt(WEIGHT * size.scalar_subquery())))
+    needed = func.greatest(LEAST, func.ceil(func.sqrt(WEIGHT * func.greatest(0, size.scalar_subquery()))))
     return select(cast(needed, BigInteger)).scalar_subquery()
 
 
