@@ -86,15 +86,6 @@ class TestBehindPolicies(StoreContract):
             yield store
 
 
-class TestBehindPoliciesByPsycopg(StoreContract):
-    durable = True
-
-    @pytest.fixture
-    async def store(self, walled: Database) -> AsyncIterator[Store]:
-        async with PostgresStore(walled.url.replace("://", "+psycopg://", 1)) as store:
-            yield store
-
-
 def bare(walled: Database) -> Database:
     """Without the option, which only the store knows."""
     return Database(walled.url.partition("?")[0])
@@ -259,14 +250,15 @@ class TestPartitioned(StoreContract):
             yield store
 
 
-class TestPartitionedBehindPolicies(StoreContract):
+class TestPartitionedBehindPoliciesByPsycopg(StoreContract):
     durable = True
 
     @pytest.fixture
     async def store(self, partitioned: Database) -> AsyncIterator[Store]:
         make_role(partitioned)
         await bring_up_to_date(partitioned.url, Extras(row_security=ROLE))
-        async with PostgresStore(as_role(partitioned.url, row_security="on")) as store:
+        url = as_role(partitioned.url, row_security="on").replace("://", "+psycopg://", 1)
+        async with PostgresStore(url) as store:
             yield store
 
 
@@ -427,10 +419,13 @@ async def indexed(database: Database) -> Database:
     return database
 
 
-class TestWithVectorIndex(StoreContract):
-    """The spaces of the contract have two to four dimensions; whatever can be is asked of an index."""
+class TestWithVectorIndex:
+    """What the contract says of vectors, with an index for each length that it uses, asked whenever it can be."""
 
-    durable = True
+    test_nearest = StoreContract.test_vectors_find_the_nearest_first
+    test_others = StoreContract.test_vectors_of_other_spaces_and_lengths_are_passed_over
+    test_changes = StoreContract.test_vectors_follow_every_change
+    test_wall = StoreContract.test_no_vector_reaches_another_ones_records
 
     @pytest.fixture
     async def store(self, database: Database) -> AsyncIterator[Store]:
