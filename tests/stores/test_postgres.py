@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator, Sequence
 from itertools import pairwise
 from typing import Any
 
+import psycopg
 import pytest
 import sqlalchemy as sa
+from psycopg import sql
 
 from ltm_core import AsyncMemory, Scope
 from ltm_core.errors import ConfigurationError, MissingExtra, SchemaError, StoreError, StoreUnavailable
@@ -24,6 +26,7 @@ from ltm_core.vectors import pack
 from tests.conftest import told
 
 ROLE = "ltm_app"  # no superuser, and owns nothing
+ODD_ROLE = 'ltm "app":x%'
 DRIVERS = ("asyncpg", "psycopg")
 
 
@@ -62,8 +65,9 @@ def as_role(url: str, role: str = ROLE, **query: str) -> str:
 
 
 def make_role(database: Database, name: str = ROLE) -> None:
-    if not database.ask(f"SELECT 1 FROM pg_roles WHERE rolname = '{name}'"):
-        database.ask(f"CREATE ROLE {name} LOGIN NOSUPERUSER NOBYPASSRLS")
+    with psycopg.connect(database.url, autocommit=True) as connection:
+        if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [name]).fetchone():
+            connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(name)))
 
 
 # Row-level security
@@ -225,6 +229,14 @@ async def test_a_database_that_is_not_there_is_named() -> None:
     for query in ("", "?schema=agent_memory"):
         with pytest.raises(StoreUnavailable, match="cannot be reached"):
             await schema_of(f"postgresql://somebody@127.0.0.1:1/none{query}")
+
+
+async def test_a_role_of_any_name_can_be_bound(database: Database) -> None:
+    make_role(database, ODD_ROLE)
+    await bring_up_to_date(database.url, Extras(row_security=ODD_ROLE))
+    async with PostgresStore(as_role(database.url, ODD_ROLE, row_security="on")) as store:
+        await put(store, fact(ANN, "a"))
+        assert names(await store.scan(of(ANN))) == ["a"]
 
 
 async def test_a_role_that_is_not_there_is_named(database: Database) -> None:

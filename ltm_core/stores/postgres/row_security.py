@@ -142,7 +142,7 @@ def _everybody() -> str:
 
 
 def _grants(connection: Connection, role: str) -> Iterable[str]:
-    quoted = connection.dialect.identifier_preparer.quote(role)
+    quoted = connection.dialect.identifier_preparer.quote(role).replace(":", "\\:")
     tables = ", ".join(table.name for table in TABLES.values())
     sequences = [
         connection.execute(text(f"SELECT pg_get_serial_sequence('{table.name}', 'seq')")).scalar_one()
