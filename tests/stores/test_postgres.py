@@ -18,6 +18,7 @@ from ltm_core.records import vector_record
 from ltm_core.stores import migrations
 from ltm_core.stores.base import Compare, Record, Store, Where
 from ltm_core.stores.memory import DictStore
+from ltm_core.stores.moving import copy
 from ltm_core.stores.postgres import PostgresStore, address
 from ltm_core.stores.schema import Extras, bring_up_to_date, schema_of
 from ltm_core.stores.sql.tables import TABLES
@@ -272,6 +273,18 @@ class TestPartitionedBehindPoliciesByPsycopg(StoreContract):
         url = as_role(partitioned.url, row_security="on").replace("://", "+psycopg://", 1)
         async with PostgresStore(url) as store:
             yield store
+
+
+async def test_everything_can_be_copied_into_partitions_behind_policies(partitioned: Database) -> None:
+    make_role(partitioned)
+    await bring_up_to_date(partitioned.url, Extras(row_security=ROLE))
+    people = [Scope.user(str(n)) for n in range(30)] + [Scope.user("0", "acme"), Scope.session("s")]
+    records = [fact(scope, name, terms=["oslo"]) for scope in people for name in ("a", "b")]
+    async with DictStore() as source, PostgresStore(as_role(partitioned.url)) as target:
+        await put(source, *records, *(vector_record(record, "s", [1, 2]) for record in records))
+        report = await copy(source, target)
+        assert (report.copied, report.subjects) == (4 * len(people), len(people))
+        assert await target.subjects() == await source.subjects()
 
 
 def test_every_table_is_split_and_its_owner_is_in_every_unique_key(partitioned: Database) -> None:
