@@ -204,14 +204,28 @@ def migrate(
     check: Annotated[
         bool, typer.Option("--check", help="Change nothing; exit with 1 if it is not up to date.")
     ] = False,
+    partitions: Annotated[
+        int | None,
+        typer.Option("--partitions", min=2, metavar="N", help="Split the tables of an empty PostgreSQL database."),
+    ] = None,
+    row_security: Annotated[
+        str | None,
+        typer.Option("--row-security", metavar="ROLE", help="Put the rows behind policies that bind ROLE."),
+    ] = None,
+    vector_index: Annotated[
+        tuple[str, int] | None,
+        typer.Option("--vector-index", metavar="SPACE DIMS", help="Index the vectors of a space, by pgvector."),
+    ] = None,
 ) -> None:
     """Show which schema a database has, and bring it up to date.
 
-    On SQLite any use of the memory does that by itself; on servers it takes this command.
+    On SQLite any use of the memory does that by itself; on servers it takes this command. What PostgreSQL alone can do
+    stands in docs/howto/databases.md.
     """
+    from ..stores.schema import Extras
     from .migrating import migrate as run
 
-    raise typer.Exit(run(url, check=check))
+    raise typer.Exit(run(url, check=check, extras=Extras(partitions, row_security, vector_index)))
 
 
 @app.command()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Self, Unpack
+from urllib.parse import urlencode
 
 from ..assemble import Options
 from ..errors import ConfigurationError
@@ -59,7 +60,8 @@ class PostgresProvider(_Kept, OwnProvider):
     """Memories on PostgreSQL: `PostgresProvider("postgres://user:password@localhost/db")`.
 
     Args:
-        table: Refused: each kind of record has a table of its own. A schema or database keeps applications apart.
+        table: Where memories are kept: the PostgreSQL schema of that name, made if there is none, because each kind of
+            record has a table of its own. Memories of different names do not see each other.
         vector_enabled, embedding_model: Refused where they ask for vectors, which recall does not use yet: it finds by
             words, and says so rather than take an option that does nothing.
         options: Whatever else `AsyncMemory` takes, such as `model=`.
@@ -74,16 +76,11 @@ class PostgresProvider(_Kept, OwnProvider):
         **options: Unpack[Options],
     ) -> None:
         _check_scheme(url, _POSTGRES, "PostgresProvider", "postgres://user:password@localhost/db")
-        if table is not None:
-            raise ConfigurationError(
-                f"table={table!r} cannot be chosen: facts, messages and their history have tables of their own. "
-                "Leave it out, and give each application a database of its own."
-            )
         if vector_enabled or embedding_model is not None:
             raise ConfigurationError(
                 "Recall finds by words and does not use vectors yet. Leave vector_enabled= and embedding_model= out."
             )
-        super().__init__(AsyncMemory(url, **options))
+        super().__init__(AsyncMemory(url if table is None else _in_schema(url, table), **options))
 
 
 class RedisSessionMemory(_Kept):
@@ -122,6 +119,10 @@ class RedisSessionMemory(_Kept):
 def _check_scheme(url: str, known: tuple[str, ...], name: str, example: str) -> None:
     if str(url).partition("://")[0].partition("+")[0] not in known:
         raise ConfigurationError(f"{name} takes a URL such as {example}. For others: AsyncMemory(url).provider().")
+
+
+def _in_schema(url: str, schema: str) -> str:
+    return f"{url}{'&' if '?' in url else '?'}{urlencode({'schema': schema})}"
 
 
 def _redis(url: str, prefix: str) -> Store:

@@ -101,6 +101,17 @@ async def test_session_memory_on_redis_keeps_the_newest_messages_as_dicts(redis_
         assert await sessions.get_messages("s") == []
 
 
+async def test_memories_under_two_table_names_do_not_see_each_other(one_postgres_url: str) -> None:
+    async with (
+        PostgresProvider(one_postgres_url, table="agent_memories") as ours,
+        PostgresProvider(one_postgres_url, table="others") as theirs,
+        PostgresProvider(one_postgres_url) as plain,
+    ):
+        await ours.add("u", "The user lives in Oslo.")
+        assert await contents(ours) == ["The user lives in Oslo."]
+        assert await contents(theirs) == await contents(plain) == []
+
+
 @pytest.mark.parametrize("make", [RedisProvider, PostgresProvider, RedisSessionMemory])
 @pytest.mark.parametrize("url", ["sqlite:///x.db", "localhost", "mysql://u:pw@h"])
 def test_a_url_of_another_server_is_refused_with_the_way_out(make: type, url: str) -> None:
@@ -112,7 +123,7 @@ def test_a_url_of_another_server_is_refused_with_the_way_out(make: type, url: st
 @pytest.mark.parametrize(
     ("option", "advice"),
     [
-        ({"table": "agent_memories"}, "Leave it out"),
+        ({"table": "Agent Memories"}, "no plain name"),
         ({"vector_enabled": True}, "does not use vectors yet"),
         ({"embedding_model": "text-embedding-3-small"}, "does not use vectors yet"),
     ],

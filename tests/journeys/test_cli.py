@@ -739,6 +739,16 @@ def test_migrate_shows_the_schema_and_brings_it_up_to_date(ltm: Ltm) -> None:
     assert (again.code, again.out.endswith("It is up to date.\n")) == (0, True)
 
 
+def test_migrate_makes_what_postgres_alone_can_have(ltm: Ltm, one_postgres_url: str) -> None:
+    made = ltm("migrate", one_postgres_url, "--partitions", "2", "--row-security", "postgres")
+    assert (made.code, made.err) == (0, "")
+    later = ltm("migrate", one_postgres_url, "--vector-index", "text-embedding-3-small", "256")
+    assert (later.code, later.err) == (0, "")
+    refused = ltm("migrate", one_postgres_url, "--partitions", "3")
+    assert (refused.code, "have 2 partitions" in refused.err) == (1, True)
+    assert ltm("migrate", "sqlite:///new.db", "--partitions", "2").code == 1
+
+
 @pytest.mark.parametrize("url", ["memory://", "what://x", "sqlite:///none/new.db"])
 def test_migrate_says_what_is_wrong_with_a_url(ltm: Ltm, url: str) -> None:
     outcome = ltm("migrate", url)

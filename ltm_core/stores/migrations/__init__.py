@@ -13,27 +13,44 @@ VERSION_TABLE = "ltm_version"
 
 def stored_version(connection: Connection) -> str | None:
     """The revision of the database's schema; None where there is none yet."""
-    if not inspect(connection).has_table(VERSION_TABLE):
+    if not inspect(connection).has_table(VERSION_TABLE, connection.dialect.default_schema_name):
         return None
     return connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()
 
 
-def migrate(connection: Connection, to: str = HEAD) -> None:
+def partitions_of(connection: Connection) -> int:
+    """Into how many parts each table is split; 0 where they are whole, or where there are none yet."""
+    if connection.dialect.name != "postgresql":
+        return 0
+    found = connection.execute(text("SELECT count(*) FROM pg_inherits WHERE inhparent = to_regclass('fact')"))
+    return int(found.scalar_one())
+
+
+def migrate(connection: Connection, to: str = HEAD, *, partitions: int | None = None) -> None:
     """Bring the schema up to date, or up `to` a revision, in the transaction that `connection` is in.
 
-    Raises `SchemaError` for a schema of the future, or tables that are not ours.
+    `partitions` splits each table by its owner, on PostgreSQL. Raises `SchemaError` for a schema of the future, tables
+    that are not ours, or tables that are not split so.
     """
     version = stored_version(connection)
-    if version == to:
-        return
+    found = (partitions or 0) if version is None else partitions_of(connection)
     if version is None:
         _check_room(connection)
+    elif partitions not in (None, found):
+        raise SchemaError(
+            f"The tables have {found} partitions, which cannot be changed. Split an empty database, and use ltm copy."
+        )
+    if version != to:
+        _upgrade(connection, version, to, found)
+
+
+def _upgrade(connection: Connection, version: str | None, to: str, partitions: int) -> None:
     # Takes a while to import, and is seldom needed.
     from alembic import command
     from alembic.config import Config
     from alembic.util import CommandError
 
-    config = Config(attributes={"connection": connection})
+    config = Config(attributes={"connection": connection, "partitions": partitions})
     package, _, folder = __name__.rpartition(".")
     config.set_main_option("script_location", f"{package}:{folder}")
     try:
@@ -45,7 +62,7 @@ def migrate(connection: Connection, to: str = HEAD) -> None:
 
 
 def _check_room(connection: Connection) -> None:
-    there = set(inspect(connection).get_table_names())
+    there = set(inspect(connection).get_table_names(connection.dialect.default_schema_name))
     taken = METADATA.tables.keys() & there
     # The table of versions is made first: where it is there and empty, somebody of ours began and did not finish.
     if taken and VERSION_TABLE not in there:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from string import Template
+from typing import Any
 
 import sqlalchemy as sa
-from alembic import op
+from alembic import context, op
 from sqlalchemy.dialects.postgresql import TSVECTOR
 
 from ..kinds import Type
@@ -21,11 +22,12 @@ FIXED = "id owner subject subject_name tenant scope scope_id"
 
 def create(name: str, columns: str, indexes: Sequence[str], *, words: bool = False) -> None:
     """Make the table of a kind with its indexes; with `words`, also what finds its records by their terms."""
-    dialect = op.get_bind().dialect.name
+    dialect, partitions = op.get_bind().dialect.name, context.config.attributes["partitions"]
+    split: dict[str, Any] = {"postgresql_partition_by": "HASH (owner)"} if partitions else {}
     op.create_table(
         name,
         sa.Column("seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True, autoincrement=True),
-        *(_column(column, nullable=False) for column in FIXED.split()),
+        *(_column(one, nullable=False, primary_key=bool(partitions) and one == "owner") for one in FIXED.split()),
         _column("version:integer", nullable=False),
         *(_column(column) for column in columns.split()),
         *([_column("terms:json", nullable=False)] if words else []),
@@ -35,8 +37,12 @@ def create(name: str, columns: str, indexes: Sequence[str], *, words: bool = Fal
         mysql_engine="InnoDB",
         mysql_row_format="DYNAMIC",
         if_not_exists=_may_be_half_made(),
+        **split,
     )
-    op.create_index(f"ix_{name}_id", name, ["id"], unique=True, if_not_exists=_may_be_half_made())
+    for number in range(partitions):
+        _partition(name, number, partitions)
+    named = ["id", "owner"] if partitions else ["id"]
+    op.create_index(f"ix_{name}_id", name, named, unique=True, if_not_exists=_may_be_half_made())
     for index in indexes:
         _index(name, index.split(), columns)
     if words and dialect == "postgresql":
@@ -45,10 +51,14 @@ def create(name: str, columns: str, indexes: Sequence[str], *, words: bool = Fal
         _text_index(name)
 
 
-def _column(spelled: str, *, nullable: bool = True) -> sa.Column[object]:
+def _partition(table: str, number: int, of: int) -> None:
+    op.execute(f"CREATE TABLE {table}_{number} PARTITION OF {table} FOR VALUES WITH (MODULUS {of}, REMAINDER {number})")
+
+
+def _column(spelled: str, *, nullable: bool = True, primary_key: bool = False) -> sa.Column[object]:
     name, _, typed = spelled.partition(":")
     usual = Type.TOKEN if name in SHORT else Type.TEXT
-    return sa.Column(name, SQL_TYPES[Type(typed) if typed else usual], nullable=nullable)
+    return sa.Column(name, SQL_TYPES[Type(typed) if typed else usual], nullable=nullable, primary_key=primary_key)
 
 
 def _index(table: str, names: list[str], columns: str) -> None:

@@ -29,6 +29,9 @@ class Link:
         """Run a statement for each of `rows`; returns how many rows of the database it touched."""
         return (await self.connection.execute(statement, list(rows))).rowcount
 
+    async def settle(self, settings: Mapping[str, str]) -> None:
+        """Make settings that end with the transaction, by name, where a database has such."""
+
     async def do(self, command: str) -> None:
         """Run a command without parameters or result."""
         await self.connection.exec_driver_sql(command)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, ClassVar
 
@@ -58,10 +58,17 @@ class Page:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Query:
-    """A statement with the parameters of one call."""
+    """A statement with the parameters of one call.
+
+    Attributes:
+        where: Whose records it is about; None for ids of everybody.
+        settings: What it needs of the transaction that it runs in, by name.
+    """
 
     statement: Executable
     parameters: Parameters
+    where: Where | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)
 
 
 class Queries(ABC):
@@ -84,17 +91,17 @@ class Queries(ABC):
             values["limit"] = limit
         if after is not None:
             values |= self._place(where.kind, order, after)
-        return Query(self._built("scan", wall, page), values)
+        return Query(self._built("scan", wall, page), values, where)
 
     def count(self, where: Where) -> Query:
         """How many rows `where` admits."""
         wall, values = self._wall(where)
-        return Query(self._built("count", wall), values)
+        return Query(self._built("count", wall), values, where)
 
     def purge(self, where: Where) -> Query:
         """Removes the rows that `where` admits."""
         wall, values = self._wall(where)
-        return Query(self._built("purge", wall), values)
+        return Query(self._built("purge", wall), values, where)
 
     def text(self, where: Where, terms: Sequence[str], limit: int) -> Query:
         """The rows that `where` admits and that may share a term, and as the last cell how many they share."""
@@ -102,7 +109,7 @@ class Queries(ABC):
         wanted = padded(terms)
         values |= {f"term{number}": term for number, term in enumerate(wanted)}
         values |= {"limit": limit, **self.text_values(where, terms)}
-        return Query(self._built("text", wall, len(wanted)), values)
+        return Query(self._built("text", wall, len(wanted)), values, where)
 
     def due(self, kind: str, column: str) -> Executable:
         """Id, subject name, tenant and time of what is due `before`, at most `limit`."""
@@ -115,12 +122,12 @@ class Queries(ABC):
     def stamp(self, where: Where) -> Query:
         """Numbers that change whenever the vectors that `where` admits do."""
         wall, values = self._wall(where)
-        return Query(self._built("stamp", wall), values)
+        return Query(self._built("stamp", wall), values, where)
 
     def vectors(self, where: Where) -> Query:
         """Target and packed floats of the vectors that `where` admits."""
         wall, values = self._wall(where)
-        return Query(self._built("vectors", wall), values)
+        return Query(self._built("vectors", wall), values, where)
 
     @abstractmethod
     def text_values(self, where: Where, terms: Sequence[str]) -> dict[str, Any]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Executable, Table, bindparam, delete, select, update
 
@@ -74,8 +74,17 @@ class Statements(ABC):
         return Step(self.update, row | wall, write)
 
 
+S = TypeVar("S", bound=Statements)
+
+
 class OnConflict(Statements):
-    """With `INSERT … ON CONFLICT`, as SQLite and PostgreSQL have it; subclasses name whose `insert`."""
+    """With `INSERT … ON CONFLICT`, as SQLite and PostgreSQL have it; subclasses name whose `insert`.
+
+    Attributes:
+        key: The columns of the unique index.
+    """
+
+    key: Sequence[str] = ("id",)
 
     @staticmethod
     @abstractmethod
@@ -84,13 +93,13 @@ class OnConflict(Statements):
 
     def inserting(self, table: Table) -> Executable:
         """Do nothing where the id is taken."""
-        return self._all(table).on_conflict_do_nothing(index_elements=["id"])  # type: ignore[no-any-return]
+        return self._all(table).on_conflict_do_nothing(index_elements=self.key)  # type: ignore[no-any-return]
 
     def putting(self, table: Table) -> Executable:
         """Update where the id is taken by the same owner."""
         insert = self._all(table)
         return insert.on_conflict_do_update(  # type: ignore[no-any-return]
-            index_elements=["id"],
+            index_elements=self.key,
             set_={name: insert.excluded[name] for name in self.filled if name not in ("id", "owner")},
             where=table.c.owner == insert.excluded.owner,
         )
@@ -99,7 +108,7 @@ class OnConflict(Statements):
         return self.into(table).values(self.filled)
 
 
-def every_table(statements: type[Statements], tables: Mapping[str, Table] = TABLES) -> Mapping[str, Statements]:
+def every_table(statements: Callable[[Table], S], tables: Mapping[str, Table] = TABLES) -> Mapping[str, S]:
     """The statements of all tables, by kind."""
     return {name: statements(table) for name, table in tables.items()}
 
@@ -117,3 +126,8 @@ def _wall(record_id: str, scope: Scope, version: int | None) -> dict[str, Any]:
 def kind_of(write: Write) -> str:
     """The kind of record that is written."""
     return write.record.kind if isinstance(write, Put) else write.kind
+
+
+def scope_of(write: Write) -> Scope:
+    """Whose record is written."""
+    return write.record.scope if isinstance(write, Put) else write.scope

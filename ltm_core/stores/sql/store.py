@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import datetime
 from itertools import groupby
 from typing import Any, ClassVar, TypeVar
 
-from sqlalchemy.exc import DBAPIError, TimeoutError  # noqa: A004
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError, TimeoutError  # noqa: A004
 from sqlalchemy.ext.asyncio import AsyncEngine
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
@@ -37,8 +37,8 @@ class SqlStore(Store):
     """
 
     link: ClassVar[type[Link]] = Link
-    queries: ClassVar[Queries]
-    statements: ClassVar[Mapping[str, Statements]]
+    queries: Queries
+    statements: Mapping[str, Statements]
     begin: ClassVar[str] = "BEGIN"
     errors: ClassVar[tuple[type[Exception], ...]] = (DBAPIError,)
 
@@ -132,10 +132,14 @@ class SqlStore(Store):
     async def _purge(self, where: Where) -> int:
         query = self.queries.purge(where)
         async with self._transaction() as link:
+            await self._admit(link, where)
             gone = await link.run(query.statement, [query.parameters])
             if gone:
                 await self._purged(link, where.kind)
         return gone
+
+    async def _admit(self, link: Link, about: Where | Sequence[Sequence[Step]]) -> None:
+        """Tell the database whose records the transaction is about, where it wants to know."""
 
     async def _purged(self, link: Link, kind: str) -> None:
         """What else must go, in the same transaction."""
@@ -160,14 +164,23 @@ class SqlStore(Store):
         """All units in as few statements as can be; if any is refused, one by one instead."""
         try:
             async with self._transaction() as link:
-                await _together(link, units)
+                await self._admit(link, units)
+                await self._together(link, units)
         except (_Refused, StoreError, InvalidInput) as error:
             if isinstance(error, StoreUnavailable):
                 raise
         else:
             return [None] * len(units)
         async with self._transaction() as link:
+            await self._admit(link, units)
             return [await self._alone(link, unit) for unit in units]
+
+    async def _together(self, link: Link, units: Sequence[Sequence[Step]]) -> None:
+        steps = [step for unit in units for step in unit]
+        for _, run in groupby(steps, key=lambda step: id(step.statement)):
+            alike = list(run)
+            if await self._run(link, alike) != len(alike):
+                raise _Refused
 
     async def _alone(self, link: Link, unit: Sequence[Step]) -> Exception | None:
         try:
@@ -182,7 +195,7 @@ class SqlStore(Store):
         return None
 
     async def _one(self, link: Link, step: Step) -> None:
-        if await link.run(step.statement, [step.parameters]) == 1:
+        if await self._run(link, [step]) == 1:
             return
         write, kind = step.write, kind_of(step.write)
         record_id, scope = (write.record.id, write.record.scope) if isinstance(write, Put) else (write.id, write.scope)
@@ -196,14 +209,26 @@ class SqlStore(Store):
             f"A {kind} is at version {version}, not {write.expect}. Read it again and retry the change."
         )
 
+    async def _run(self, link: Link, steps: Sequence[Step]) -> int:
+        """Do steps that have one statement; returns how many did what they should."""
+        return await link.run(steps[0].statement, [step.parameters for step in steps])
+
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[Link]:
         async with self._writing:
             with self._translated():
                 async with self._on_writer() as link:
-                    await self._patiently(lambda: link.do(self.begin))
-                    async with _ended(link):
+                    await self._patiently(lambda: self._begun(link))
+                    async with ended(link):
                         yield link
+
+    async def _begun(self, link: Link) -> None:
+        try:
+            await link.do(self.begin)
+        except DBAPIError as error:
+            if error.connection_invalidated:
+                await link.connection.rollback()  # then the next try connects anew
+            raise
 
     async def _undisturbed(self, work: Coroutine[Any, Any, Result]) -> Result:
         """Finish `work` even if the caller is cancelled: a connection that is cut off in the middle is lost."""
@@ -308,14 +333,6 @@ class _Refused(Exception):
     """Some statement of a group did not touch the rows it should."""
 
 
-async def _together(link: Link, units: Sequence[Sequence[Step]]) -> None:
-    steps = [step for unit in units for step in unit]
-    for _, run in groupby(steps, key=lambda step: id(step.statement)):
-        alike = list(run)
-        if await link.run(alike[0].statement, [step.parameters for step in alike]) != len(alike):
-            raise _Refused
-
-
 def connected(engine: AsyncEngine | None) -> AsyncEngine:
     """`engine`, or `UsageError` where the store is not open."""
     if engine is None:
@@ -328,11 +345,13 @@ def _cause(error: Exception) -> BaseException | None:
 
 
 @asynccontextmanager
-async def _ended(link: Link) -> AsyncIterator[None]:
+async def ended(link: Link) -> AsyncIterator[None]:
+    """Commit the transaction that was begun, or roll it back after an error."""
     try:
         yield
     except BaseException:
-        await link.do("ROLLBACK")
+        with suppress(SQLAlchemyError):  # a connection that was lost took its transaction along
+            await link.do("ROLLBACK")
         raise
     await link.do("COMMIT")
 
