@@ -76,6 +76,7 @@ class Item:
     Attributes:
         terms: Analysed words, the attribute's own words included.
         layer: 0 for the most specific scope of the identity.
+        signals: What speaks for it, comparable with the other items of its kind; `ltm_core.recall.signals` names them.
     """
 
     content: Fact | Message
@@ -84,6 +85,7 @@ class Item:
     layer: int = 0
     importance: float = 0.5
     confidence: float = 1.0
+    signals: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,9 @@ class Ranking:
 
     Attributes:
         terms: Analysed words of the query.
-        total: How many items the scopes hold in all, for the weight of a rare word.
+        items: The best candidates by the built-in formula, the newest and the most important among them.
+        total: How many memories there are in all.
+        has_vectors: Whether meanings were compared too.
     """
 
     query: str
@@ -100,6 +104,7 @@ class Ranking:
     items: Sequence[Item]
     total: int
     now: datetime
+    has_vectors: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Literal
 from uuid import uuid4
 
 from . import words
 from .errors import InvalidInput, ScopeError
 from .fence import fenced
+from .index.held import Indexes
+from .index.memories import Memories
 from .learn.turns import WAITING, Turns
 from .learn.worker import waiting_ids
 from .model import Fact, Message, Recalled
 from .policies import CountTokens, Item, Policies, Ranked, Ranking, Rendering, Strategy
 from .recall.budget import Prices, fit, fit_pending, stable_facts
-from .recall.gather import gather_facts, gather_messages, gather_stable, total
-from .recall.rank import STRATEGIES
+from .recall.dates import days_in
+from .recall.gather import Found, Viewer, candidates, item_of, read_best, unshadowed, visible_facts, visible_messages
+from .recall.rank import ALSO, STRATEGIES, weights
 from .recall.render import LATE, STABLE, line, pending_line
-from .records import message_of
+from .recall.signals import Asked, Scores
+from .records import fact_of, message_of
 from .scope import Identity, MemoryScope, Scope
 from .stores.base import Compare, Condition, Store, Where
 
 Pending = bool | Literal["elsewhere"]
 
-CANDIDATES = 64
+CANDIDATES = 64  # for a strategy of one's own
+LARGE = 500  # candidates of each kind from a scope that is too large to be held
+SPARE = 10  # read beyond the limit, for what turns out to say the same, and to tell what fell out
 MOST_PENDING = 10
 
 
@@ -63,12 +70,13 @@ class Recalling:
         self._policies = policies
         self._turns = turns
         self._prices = _prices(policies.count_tokens)
+        self.indexes = Indexes(store)
 
     async def recall(self, asked: Question) -> Recalled:
         """What `asked` is about, ranked, within its budget, and as text. Raises `ScopeError` for a foreign session."""
         await self._check_session(asked.who)
-        ranked = self._ranked(asked, await self._gather(asked))
-        stable = await self._stable(asked)
+        given, stable = await self._gather(asked)
+        ranked = self._ranked(asked, given)
         pending = fit_pending(await self._pending(asked), max_tokens=asked.max_tokens, prices=self._prices)
         fitted = fit(
             ranked,
@@ -97,12 +105,62 @@ class Recalling:
 
     async def search(self, scope: Scope, query: str, *, namespace: str, limit: int) -> list[Fact]:
         """Facts of one scope that share a word with `query`, best first."""
-        terms = words.terms(query)
-        now = self._policies.clock()
-        items = await gather_facts(self._store, _Only((scope,)), terms, namespace=namespace, now=now, limit=CANDIDATES)
-        ranking = Ranking(query, terms, items, len(items), now)
-        found = [_scored(each) for each in self._policies.rank(ranking) if each.relevance > 0]
+        given = await self.candidates(_Only((scope,)), query, namespace=namespace, limit=limit)
+        found = [_scored(each) for each in self._policies.rank(given) if each.item.signals["coverage"] > 0]
         return [fact for fact in found if isinstance(fact, Fact)][:limit]
+
+    async def candidates(
+        self, viewer: Viewer, query: str, *, namespace: str, filters: Condition | None = None, limit: int
+    ) -> Ranking:
+        """The best facts of these scopes for `query`, for ranking."""
+        now = self._policies.clock()
+        kind = await self._facts(viewer, query, namespace, now)
+        found = await self._read(kind, filters, "relevant", limit)
+        items = [item_of(each, viewer, now) for each in found]
+        return Ranking(query, words.terms(query), items, kind.asked.total, now, kind.asked.vector is not None)
+
+    async def _gather(self, asked: Question) -> tuple[Ranking, list[Fact]]:
+        """The candidates of all kinds, and the facts of the stable block."""
+        now, strategy = self._policies.clock(), asked.strategy if isinstance(asked.strategy, str) else ""
+        items: list[Item] = []
+        stable: list[Fact] = []
+        kinds: list[_Kind] = []
+        if "facts" in asked.include:
+            kinds.append(await self._facts(asked.who, asked.query, asked.namespace, now))
+            stable = await self._stable(asked, kinds[0])
+        if "messages" in asked.include:
+            kinds.append(await self._messages(asked.who, asked.query, now))
+        session = Scope.session(asked.who.session_id, asked.who.tenant) if asked.who.session_id else None
+        for kind in kinds:
+            filters = asked.filters if kind.where.kind == "fact" else None
+            found = await self._read(kind, filters, strategy, asked.limit)
+            items += [item_of(each, asked.who, now, session) for each in found]
+        total = sum(kind.asked.total for kind in kinds)
+        has_vectors = any(kind.asked.vector is not None for kind in kinds)
+        return Ranking(asked.query, words.terms(asked.query), items, total, now, has_vectors), stable
+
+    async def _facts(self, viewer: Viewer, query: str, namespace: str, now: datetime) -> _Kind:
+        where = visible_facts(viewer, namespace, now)
+        return await self._kind(where, await self.indexes.facts(viewer.scopes, namespace, now), query, now)
+
+    async def _messages(self, who: Identity, query: str, now: datetime) -> _Kind:
+        where = visible_messages(who, now)
+        return await self._kind(where, await self.indexes.messages(who.subject, now), query, now)
+
+    async def _kind(self, where: Where, held: list[Memories] | None, query: str, now: datetime) -> _Kind:
+        if held is None:
+            held = await candidates(self._store, where, words.terms(query), None, limit=LARGE)
+        asked = Asked(query, held, now, days_in(query, now), are_facts=where.kind == "fact")
+        return _Kind(where, asked)
+
+    async def _read(self, kind: _Kind, filters: Condition | None, strategy: str, limit: int | None) -> list[Found]:
+        parts, total = kind.asked.parts, kind.asked.total
+        if limit == 0 or total == 0:
+            return []
+        scores = Scores(kind.asked, weights(kind.where.kind, vectors=kind.asked.vector is not None), ALSO)
+        proposal = scores.proposal(strategy, max(CANDIDATES, limit or total))
+        count = total if limit is None or strategy not in STRATEGIES else limit + SPARE
+        return await read_best(self._store, kind.where, filters, parts, proposal, count)
 
     async def _check_session(self, who: Identity) -> None:
         if who.session_id is None or who.user_id is None:
@@ -111,27 +169,6 @@ class Recalling:
         if head is not None and head.subject.level is MemoryScope.USER and head.subject != who.subject:
             raise ScopeError(f"Session {who.session_id!r} belongs to another user. Use a session_id of its own.")
 
-    async def _gather(self, asked: Question) -> Ranking:
-        terms, now = words.terms(asked.query), self._policies.clock()
-        items: list[Item] = []
-        size = 0
-        most = max(CANDIDATES, asked.limit or 0) if asked.limit is not None else 100_000
-        if "facts" in asked.include:
-            items += await gather_facts(
-                self._store,
-                asked.who,
-                terms,
-                namespace=asked.namespace,
-                now=now,
-                filters=asked.filters,
-                limit=most,
-            )
-            size += await total(self._store, asked.who, "fact")
-        if "messages" in asked.include:
-            items += await gather_messages(self._store, asked.who, terms, now=now, limit=most)
-            size += await total(self._store, asked.who, "message")
-        return Ranking(asked.query, terms, items, size, now)
-
     def _ranked(self, asked: Question, given: Ranking) -> Sequence[Ranked]:
         if callable(asked.strategy):
             return asked.strategy(given)
@@ -139,11 +176,12 @@ class Recalling:
             return self._policies.rank(given)
         return STRATEGIES[asked.strategy](given)
 
-    async def _stable(self, asked: Question) -> list[Fact]:
-        if "facts" not in asked.include or asked.filters is not None or asked.limit == 0:
+    async def _stable(self, asked: Question, kind: _Kind) -> list[Fact]:
+        if asked.filters is not None or asked.limit == 0:
             return []
-        now = self._policies.clock()
-        return stable_facts(await gather_stable(self._store, asked.who, namespace=asked.namespace, now=now))
+        ids = tuple(sorted(one for part in kind.asked.parts for one in part.stable))
+        found = await self._store.scan(replace(kind.where, ids=ids)) if ids else []
+        return stable_facts(map(fact_of, await unshadowed(self._store, kind.where, found)))
 
     async def _pending(self, asked: Question) -> list[Message]:
         """What the person told and is not learned yet, newest last."""
@@ -165,6 +203,14 @@ class Recalling:
 
     async def _subject(self, who: Identity) -> Scope:
         return who.subject if who.user_id is not None else await self._turns.subject(who.subject)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """Facts or messages: which may be seen, and the query put to their indexes."""
+
+    where: Where
+    asked: Asked
 
 
 @dataclass(frozen=True, slots=True)

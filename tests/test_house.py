@@ -42,6 +42,8 @@ FLOORS = (
         "redaction",
         "reading_facts",
         "litellm_model",
+        "index",
+        "index.*",
         "testing",
         "testing.*",
     ),

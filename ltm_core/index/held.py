@@ -1,0 +1,185 @@
+"""The indexes of the scopes used last: brought up to date before each use, given up when they take too much room."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from weakref import WeakValueDictionary
+
+from ..scope import Scope
+from ..stores.base import Compare, Record, Store, Where
+from .entries import entry_of
+from .memories import Memories
+
+MOST_BYTES = 256 * 2**20
+# Beyond this a scope is not held: the database's own indexes give the candidates.
+MOST_ROWS = 200_000
+# How far the clocks of those who write may be apart, and how long a write may take from its time to its commit.
+SLACK = timedelta(seconds=5)
+
+Wall = tuple[str, str, str]  # kind, token of the scope or subject, namespace
+
+
+@dataclass(slots=True)
+class Held:
+    """One index, and up to when it is known to be true."""
+
+    where: Where
+    memories: Memories
+    seen_at: datetime
+    is_new: bool = True
+    numbers: dict[str, int] = field(default_factory=dict)  # the last message of each conversation
+
+
+class Indexes:
+    """Indexes by wall. All recalls of a process share them; nothing in one comes from behind another wall.
+
+    An index only proposes. Whoever recalls reads what was proposed from the database, under the wall and with every
+    condition; so whatever was deleted, archived, ended, moved or erased a moment ago is not recalled, be an index as
+    old as it may. What keeps an index young, in two short queries for each recall:
+
+    - facts: those changed since the last look (by `updated_at`, with slack for clocks and commits), and how many;
+    - messages: conversations that went on since (by their heads), what is new in them, and how many there are.
+
+    Where the count does not agree (something was removed for good, or moved in from elsewhere), the index is made anew.
+    A change that leaves the count as it was and bears an older time than it should is seen when it is proposed.
+    """
+
+    def __init__(self, store: Store, most_bytes: int = MOST_BYTES, most_rows: int = MOST_ROWS) -> None:
+        self._store = store
+        self._most_bytes = most_bytes
+        self._most_rows = most_rows
+        self._held: OrderedDict[Wall, Held] = OrderedDict()
+        self._locks: WeakValueDictionary[Wall, asyncio.Lock] = WeakValueDictionary()
+        self.reads = 0  # records read to make or renew an index
+
+    def forget(self) -> None:
+        """In a forked child: what is locked is locked in the parent."""
+        self._locks = WeakValueDictionary()
+
+    def drop(self, record_id: str, where: Where) -> None:
+        """What was proposed is no longer there."""
+        held = self._held.get(_wall(where))
+        if held is not None:
+            held.memories.remove(record_id)
+            held.memories.hidden.add(record_id)
+
+    def renew(self, record: Record, where: Where) -> None:
+        """What was proposed is there in another version."""
+        held = self._held.get(_wall(where))
+        if held is not None:
+            held.memories.put(record.id, entry_of(record))
+
+    async def facts(self, scopes: Sequence[Scope], namespace: str, now: datetime) -> list[Memories] | None:
+        """The facts of each scope; None where they are too many to be held."""
+        wheres = [facts_in(scope, namespace) for scope in scopes]
+        found = [self._held.get(_wall(where)) for where in wheres]
+        known = [held for held in found if held is not None]
+        if known and not await self._agrees(self._facts_changed, known, now):
+            for held in known:
+                self._held.pop(_wall(held.where), None)
+        return await self._all(wheres, now)
+
+    async def messages(self, subject: Scope, now: datetime) -> list[Memories] | None:
+        """The messages of a subject; None where they are too many to be held."""
+        where = messages_of(subject)
+        held = self._held.get(_wall(where))
+        if held is not None and not await self._agrees(self._messages_changed, held, now):
+            self._held.pop(_wall(where), None)
+        return await self._all([where], now)
+
+    async def _agrees(self, changed: Callable[[Any, datetime], Awaitable[bool]], held: Any, now: datetime) -> bool:
+        """Whether index and database agree; asked again where somebody wrote in between."""
+        return await changed(held, now) or await changed(held, now)
+
+    async def _all(self, wheres: Sequence[Where], now: datetime) -> list[Memories] | None:
+        found = []
+        for where in wheres:
+            held = self._held.get(_wall(where)) or await self._load(where, now)
+            if held is None:
+                return None
+            if self._held.setdefault(_wall(where), held) is held:
+                self._held.move_to_end(_wall(where))
+            found.append(held)
+        if any(held.is_new for held in found):
+            self._make_room(len(wheres))
+        return [held.memories for held in found]
+
+    async def _load(self, where: Where, now: datetime) -> Held | None:
+        async with self._locks.setdefault(_wall(where), asyncio.Lock()):
+            held = self._held.get(_wall(where))
+            if held is not None:
+                return held
+            if await self._store.count(where) > self._most_rows:
+                return None
+            held = Held(where, Memories(), now)
+            order = [("created_at", "asc")] if where.kind == "fact" else [("number", "asc")]
+            for record in await self._store.scan(where, order=order):  # type: ignore[arg-type]
+                self._take(held, record)
+            return held
+
+    async def _facts_changed(self, known: Sequence[Held], now: datetime) -> bool:
+        """Take in what has changed; False where something is amiss."""
+        since = min(held.seen_at for held in known) - SLACK
+        scopes = tuple(held.where.scopes[0] for held in known)
+        every = Where("fact", scopes, test=known[0].where.test)
+        owners = {held.where.scopes[0]: held for held in known}
+        for record in await self._store.scan(every.also(Compare("updated_at", "gte", since))):
+            self._take(owners[record.scope], record)
+        if await self._store.count(every) != sum(held.memories.known for held in known):
+            return False
+        for held in known:
+            held.seen_at = now
+        return not any(held.memories.is_worn for held in known)
+
+    async def _messages_changed(self, held: Held, now: datetime) -> bool:
+        """Take in what is new; False where something is amiss."""
+        subject = held.where.subject
+        heads = Where("session", subject=subject, test=Compare("updated_at", "gte", held.seen_at - SLACK))
+        for head in await self._store.scan(heads):
+            last = held.numbers.get(head.scope.token, 0)
+            if head.fields["message_count"] > last:
+                new = Where("message", (head.scope,), subject, Compare("number", "gt", last))
+                for record in await self._store.scan(new, order=[("number", "asc")]):
+                    self._take(held, record)
+        if await self._store.count(held.where) != held.memories.known:
+            return False
+        held.seen_at = now
+        return not held.memories.is_worn
+
+    def _take(self, held: Held, record: Record) -> None:
+        self.reads += 1
+        held.memories.put(record.id, entry_of(record))
+        if record.kind == "message":
+            thread = record.scope.token
+            held.numbers[thread] = max(held.numbers.get(thread, 0), record.fields["number"])
+
+    def _make_room(self, used: int) -> None:
+        total = 0
+        for held in self._held.values():
+            held.is_new = False
+            total += held.memories.bytes
+        while total > self._most_bytes and len(self._held) > used:
+            _, held = self._held.popitem(last=False)
+            total -= held.memories.bytes
+
+
+def facts_in(scope: Scope, namespace: str) -> Where:
+    """All facts of a namespace of a scope, whatever has become of them."""
+    return Where("fact", (scope,), test=Compare("namespace", "eq", namespace))
+
+
+def messages_of(subject: Scope) -> Where:
+    """All messages of a subject, whatever has become of them."""
+    return Where("message", subject=subject)
+
+
+def _wall(where: Where) -> Wall:
+    if where.subject is not None:
+        return where.kind, where.subject.token, ""
+    assert isinstance(where.test, Compare)
+    return where.kind, where.scopes[0].token, where.test.value

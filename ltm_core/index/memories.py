@@ -1,0 +1,223 @@
+"""An index of the memories behind one wall: their words by position, their neighbours, and what bears on their rank."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .columns import Columns, Rows, columns
+from .entries import Entry
+from .matrix import Matrix
+
+TAIL = 30  # words of what was said before that count as the setting of what was said next
+_NONE = -1
+# Rough sizes in bytes, measured on conversations and short facts.
+_ENTRY_BYTES = 700
+_WORD_BYTES = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Hits:
+    """Where a word of the query stands."""
+
+    positions: Rows
+    rows: Rows
+    following: Rows  # rows in whose setting it stands: those right behind
+
+
+class Memories:
+    """Rows are memories. A change is a new row and a dead one; neighbours, words and numbers follow at once.
+
+    Words are kept by position in one long text of all memories, with a gap between any two. So what stands in a
+    memory, in its setting, in its conversation, and right behind another word is read from one list of positions.
+    """
+
+    def __init__(self, ops: Columns | None = None) -> None:
+        self.ops = ops or columns()
+        self.entries: list[Entry] = []
+        self.rows: dict[str, int] = {}
+        self.hidden: set[str] = set()  # ids of what is stored and may not be recalled
+        self.stable: dict[str, None] = {}
+        self.threads: dict[str, int] = {"": 0}
+        self.speakers: dict[str, int] = {}
+        self.types: dict[str, int] = {}
+        self._words: dict[str, array[int]] = {}
+        self._row_at = array("i")
+        self._ends = array("i")
+        self._columns: dict[str, array[Any]] = {name: array(code) for name, code in _COLUMNS.items()}
+        self._last: dict[int, int] = {}
+        self._sizes = {"body": 0, "window": 0}
+        self._thread_lengths = array("d", [0.0])
+        self.matrix = Matrix()
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def size(self) -> int:
+        """How many rows there are, the dead included."""
+        return len(self.entries)
+
+    @property
+    def known(self) -> int:
+        """How many stored records it has seen and not seen go."""
+        return len(self.rows) + len(self.hidden)
+
+    @property
+    def is_worn(self) -> bool:
+        """Whether most of it is dead."""
+        return self.size > 64 and self.size > 2 * len(self.rows)
+
+    @property
+    def bytes(self) -> int:
+        """About how much memory it takes."""
+        return self.size * _ENTRY_BYTES + len(self._row_at) * _WORD_BYTES + self.matrix.bytes
+
+    def put(self, record_id: str, entry: Entry | None) -> None:
+        """Take a record in, or its next version; None for one that may not be recalled."""
+        row = self.rows.get(record_id)
+        if row is not None and entry is not None and self.entries[row] == entry:
+            return
+        self.remove(record_id)
+        if entry is None:
+            self.hidden.add(record_id)
+        else:
+            self._append(entry)
+
+    def remove(self, record_id: str) -> None:
+        """Forget a record."""
+        self.hidden.discard(record_id)
+        self.stable.pop(record_id, None)
+        row = self.rows.pop(record_id, None)
+        if row is None:
+            return
+        left, right = self._columns["before"][row], self._columns["behind"][row]
+        self._columns["alive"][row] = 0
+        self._sizes["body"] -= self._columns["length"][row]
+        self._sizes["window"] -= self._columns["window"][row]
+        thread = self._columns["thread"][row]
+        self._thread_lengths[thread] -= self._columns["length"][row]
+        self._join(left, right, thread)
+
+    def column(self, name: str) -> Rows:
+        """One number for each row: see `_COLUMNS`."""
+        return self.ops.numbers(self._columns[name])
+
+    def hits(self, word: str) -> Hits:
+        """Where a word stands in what is alive."""
+        positions = self.ops.numbers(self._words.get(word, array("i")))
+        alive, of_position = self.column("alive"), self.ops.numbers(self._row_at)
+        if len(self.rows) < self.size:
+            positions = self.ops.kept(positions, self.ops.take(alive, self.ops.take(of_position, positions)))
+        rows = self.ops.take(of_position, positions)
+        ends = self.ops.take(self.ops.numbers(self._ends), rows)
+        late = self.ops.late(positions, ends, TAIL)
+        following = self.ops.take(self.column("behind"), self.ops.take(of_position, late))
+        return Hits(positions, rows, self.ops.present(following))
+
+    def rows_at(self, positions: Rows) -> Rows:
+        """The rows in which positions lie."""
+        return self.ops.take(self.ops.numbers(self._row_at), positions)
+
+    def total_length(self, name: str) -> float:
+        """The sum of all lengths, of `body` or of `window`."""
+        return float(self._sizes[name])
+
+    @property
+    def thread_lengths(self) -> Rows:
+        """How many words each thread has."""
+        return self.ops.numbers(self._thread_lengths)
+
+    def _append(self, entry: Entry) -> None:
+        row = self.size
+        thread = self._number(self.threads, entry.thread)
+        while len(self._thread_lengths) < len(self.threads):
+            self._thread_lengths.append(0.0)
+        self.entries.append(entry)
+        self.rows[entry.id] = row
+        if entry.stable:
+            self.stable[entry.id] = None
+        self._write(row, entry.terms)
+        values = {
+            "length": len(entry.terms),
+            "window": len(entry.terms),
+            "thread": thread,
+            "before": _NONE,
+            "behind": _NONE,
+            "speaker": self._number(self.speakers, entry.speaker),
+            "type": self._number(self.types, entry.type),
+            "at": entry.at,
+            "day": entry.day,
+            "importance": entry.importance,
+            "confidence": entry.confidence,
+            "asks": entry.asks,
+            "dated": entry.dated,
+            "alive": 1,
+        }
+        for name, value in values.items():
+            self._columns[name].append(value)
+        self._sizes["body"] += len(entry.terms)
+        self._sizes["window"] += len(entry.terms)
+        self._thread_lengths[thread] += len(entry.terms)
+        if thread:
+            self._place(row, thread)
+
+    def _write(self, row: int, words: Iterable[str]) -> None:
+        for word in words:
+            self._words.setdefault(word, array("i")).append(len(self._row_at))
+            self._row_at.append(row)
+        self._ends.append(len(self._row_at))
+        self._row_at.append(row)  # the gap
+
+    def _place(self, row: int, thread: int) -> None:
+        """Put a row into its thread, mostly at the end."""
+        left, right = self._last.get(thread, _NONE), _NONE
+        while left != _NONE and self.entries[left].place > self.entries[row].place:
+            left, right = self._columns["before"][left], left
+        self._join(left, row, thread)
+        self._join(row, right, thread)
+
+    def _join(self, left: int, right: int, thread: int) -> None:
+        """Make two rows neighbours; -1 is the end on that side."""
+        if left != _NONE:
+            self._columns["behind"][left] = right
+        if right != _NONE:
+            self._columns["before"][right] = left
+            tail = min(self._columns["length"][left], TAIL) if left != _NONE else 0
+            window = self._columns["length"][right] + tail
+            self._sizes["window"] += window - self._columns["window"][right]
+            self._columns["window"][right] = window
+        elif thread:
+            self._last[thread] = left
+
+    @staticmethod
+    def _number(names: dict[str, int], name: str) -> int:
+        return names.setdefault(name, len(names))
+
+
+_COLUMNS: Mapping[str, str] = {
+    "length": "i",  # words
+    "window": "i",  # words, those of the setting included
+    "thread": "i",
+    "before": "i",  # the row of the neighbour, or -1
+    "behind": "i",
+    "speaker": "i",
+    "type": "i",
+    "at": "d",
+    "day": "i",
+    "importance": "d",
+    "confidence": "d",
+    "asks": "b",
+    "dated": "b",
+    "alive": "b",
+}
+
+
+def indexed(entries: Sequence[Entry], ops: Columns | None = None) -> Memories:
+    """An index of these memories."""
+    made = Memories(ops)
+    for entry in entries:
+        made.put(entry.id, entry)
+    return made

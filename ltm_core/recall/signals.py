@@ -1,0 +1,407 @@
+"""Signals: what speaks for each memory, one number for each, and how these are made comparable.
+
+Each signal is a small function from a query and the indexes that it may see to one column per index. What makes a word
+rare and a number large is read from all these indexes together, and from nobody else's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from itertools import pairwise
+
+from ..index.columns import Column, Rows
+from ..index.entries import name_words
+from ..index.memories import Hits, Memories
+from ..words import terms, words
+from .dates import Days
+
+Columns = list[Column]  # one for each index
+
+NEIGHBOURS = 0.1
+TINY = 1e-9
+# Days after which half of the freshness is gone, by memory_type.
+HALF_LIVES: Mapping[str, float] = {
+    "event": 14,
+    "plan": 14,
+    "message": 30,
+    "goal": 90,
+    "pattern": 90,
+    "note": 180,
+    "preference": 180,
+    "fact": 365,
+    "relationship": 365,
+    "instruction": 365,
+}
+OTHER_HALF_LIFE = 180.0
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A query, and the indexes that are asked: those of facts, or those of messages.
+
+    Attributes:
+        days: The days that the query speaks of, if any.
+        vector: What an embedder made of the query.
+    """
+
+    text: str
+    parts: Sequence[Memories]
+    now: datetime
+    days: Days | None = None
+    vector: Sequence[float] | None = None
+    are_facts: bool = False
+    kept: dict[str, Columns] = field(default_factory=dict)
+
+    @cached_property
+    def words(self) -> frozenset[str]:
+        """The words of the query."""
+        return frozenset(words(self.text))
+
+    @cached_property
+    def named(self) -> frozenset[str]:
+        """The speakers that the query names."""
+        speakers = {speaker for part in self.parts for speaker in part.speakers}
+        return frozenset(speaker for speaker in speakers if not self.words.isdisjoint(name_words(speaker)))
+
+    @cached_property
+    def terms(self) -> tuple[str, ...]:
+        """The words to look for: without the names of speakers, unless there are no others."""
+        every = terms(self.text)
+        if self.are_facts:
+            return tuple(every)
+        names = {term for speaker in self.named for term in terms(speaker)}
+        return tuple(term for term in every if term not in names) or tuple(every)
+
+    @cached_property
+    def hits(self) -> list[dict[str, Hits]]:
+        """Where each word of the query stands, in each index."""
+        return [{term: part.hits(term) for term in dict.fromkeys(self.terms)} for part in self.parts]
+
+    @property
+    def total(self) -> int:
+        """How many memories there are."""
+        return sum(map(len, self.parts))
+
+
+def body(asked: Asked) -> Columns:
+    """The words of the memory itself."""
+    rows = [{term: hit.rows for term, hit in hits.items()} for hits in asked.hits]
+    return _bm25(asked, rows, "length", "body")
+
+
+def window(asked: Asked) -> Columns:
+    """Its words and the last ones of what was said before it."""
+    rows = [
+        {term: part.ops.joined(hit.rows, hit.following) for term, hit in hits.items()}
+        for part, hits in zip(asked.parts, asked.hits, strict=True)
+    ]
+    return _bm25(asked, rows, "window", "window")
+
+
+def phrase(asked: Asked) -> Columns:
+    """Words of the query that stand side by side in both."""
+    pairs = dict.fromkeys(pairwise(asked.terms))
+    rows = [
+        {
+            f"{one} {two}": part.rows_at(part.ops.behind(hits[one].positions, hits[two].positions))
+            for one, two in pairs
+            if one != two
+        }
+        for part, hits in zip(asked.parts, asked.hits, strict=True)
+    ]
+    return _added(asked, rows)
+
+
+def coverage(asked: Asked) -> Columns:
+    """The share of the query's weight whose words the memory has; not calibrated."""
+    rows = [{term: hit.rows for term, hit in hits.items()} for hits in asked.hits]
+    weight = math.fsum(_idf(asked, rows, unknown=1).values()) or 1.0
+    return [part.ops.mixed([(1 / weight, 0.0, sums)], part.size) for part, sums in _each(asked, _added(asked, rows))]
+
+
+def session(asked: Asked) -> Columns:
+    """The words of all that was said in the conversation."""
+    rows = [
+        {term: part.ops.take(part.column("thread"), hit.rows) for term, hit in hits.items()}
+        for part, hits in zip(asked.parts, asked.hits, strict=True)
+    ]
+    total = sum(len(part.threads) - 1 for part in asked.parts)
+    if total < 2:
+        return [part.ops.zeros(part.size) for part in asked.parts]
+    idf = _idf(asked, rows, total)
+    mean = sum(sum(part.thread_lengths) for part in asked.parts) / total or 1.0
+    return [
+        _of_thread(part, part.ops.bm25([(idf[term], found) for term, found in own.items()], part.thread_lengths, mean))
+        for part, own in _each(asked, rows)
+    ]
+
+
+def speaker(asked: Asked) -> Columns:
+    """1 for what the one whom the query names said (a fact: for what is about them), or the user where it names nobody."""
+    named = asked.named or {"user"}
+    if len(named) > 1:
+        return [part.ops.zeros(part.size) for part in asked.parts]
+    (who,) = named
+    return [part.ops.where(part.column("speaker"), part.speakers.get(who, -1)) for part in asked.parts]
+
+
+def date(asked: Asked) -> Columns:
+    """1 for what was said in the days that the query speaks of."""
+    days = asked.days
+    if days is None:
+        return [part.ops.zeros(part.size) for part in asked.parts]
+    every = 10_000 if days.is_yearly else None
+    return [part.ops.within(part.column("day"), days.first, days.last, of_each=every) for part in asked.parts]
+
+
+def answers_when(asked: Asked) -> Columns:
+    """1 for what says a time, where the query asks for one."""
+    if not asked.words & {"when", "long", "date", "year", "month", "day"}:
+        return [part.ops.zeros(part.size) for part in asked.parts]
+    return [part.column("dated") for part in asked.parts]
+
+
+def asks(asked: Asked) -> Columns:
+    """1 for what is a question itself."""
+    return [part.column("asks") for part in asked.parts]
+
+
+def vector(asked: Asked) -> Columns:
+    """How near the meaning is: the cosine. What has no vector yet counts as the mean of the others."""
+    if asked.vector is None:
+        return [part.ops.zeros(part.size) for part in asked.parts]
+    near = [(part.ops, *part.matrix.cosines(asked.vector, part.size)) for part in asked.parts]
+    total = math.fsum(ops.moments(column, has)[0] for ops, column, has in near)
+    mean = total / max(sum(ops.moments(has, has)[0] for ops, _, has in near), 1.0)
+    return [ops.filled(column, has, mean) for ops, column, has in near]
+
+
+def best_words(asked: Asked) -> Columns:
+    """The most that the words of one memory of the conversation say."""
+    return _best(asked, body(asked))
+
+
+def best_vector(asked: Asked) -> Columns:
+    """The nearest meaning in the conversation."""
+    return _best(asked, vector(asked))
+
+
+def match(asked: Asked) -> Columns:
+    """1 for a fact that shares a word with the query."""
+    return [part.ops.positive(column) for part, column in _each(asked, coverage(asked))]
+
+
+def importance(asked: Asked) -> Columns:
+    """As it is stored, 0 to 1."""
+    return [part.column("importance") for part in asked.parts]
+
+
+def confidence(asked: Asked) -> Columns:
+    """As it is stored, 0 to 1."""
+    return [part.column("confidence") for part in asked.parts]
+
+
+def recency(asked: Asked) -> Columns:
+    """1 for what was said just now, half of it after the half-life of its type, towards 0."""
+    now = asked.now.timestamp()
+    return [
+        part.ops.faded(part.column("at"), part.column("type"), list(map(_lifetime, part.types)), now)
+        for part in asked.parts
+    ]
+
+
+def layer(asked: Asked) -> Columns:
+    """1 for the most specific scope, 1/2 for the next, and so on."""
+    return [part.ops.filled(part.ops.zeros(part.size), part.ops.zeros(part.size), 1 / (1 + part_number))
+            for part_number, part in enumerate(asked.parts)]
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """How a signal is read, and what is done to make it comparable.
+
+    Attributes:
+        is_calibrated: Whether it becomes a z-score over all that the query may see; if not, it is 0 to 1.
+        is_shared: Whether the neighbours in a conversation get a tenth of it.
+    """
+
+    read: Callable[[Asked], Columns]
+    is_calibrated: bool = False
+    is_shared: bool = False
+
+
+SIGNALS: Mapping[str, Signal] = {
+    "body": Signal(body, is_calibrated=True, is_shared=True),
+    "window": Signal(window, is_calibrated=True, is_shared=True),
+    "phrase": Signal(phrase, is_calibrated=True, is_shared=True),
+    "vector": Signal(vector, is_calibrated=True, is_shared=True),
+    "speaker": Signal(speaker, is_shared=True),
+    "date": Signal(date, is_shared=True),
+    "answers_when": Signal(answers_when, is_shared=True),
+    "asks": Signal(asks, is_shared=True),
+    "session": Signal(session, is_calibrated=True),
+    "best_words": Signal(best_words, is_calibrated=True),
+    "best_vector": Signal(best_vector, is_calibrated=True),
+    "match": Signal(match),
+    "about": Signal(speaker),
+    "importance": Signal(importance),
+    "confidence": Signal(confidence),
+    "recency": Signal(recency),
+    "layer": Signal(layer),
+    "coverage": Signal(coverage),
+    "cosine": Signal(vector),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """One signal as it was read: what is to be taken off it, and what it is to be multiplied with."""
+
+    signal: Signal
+    columns: Columns
+    centre: float = 0.0
+    scale: float = 1.0
+
+    def at(self, part: Memories, number: int, row: int) -> float:
+        """What it says of one memory."""
+        own = self._at(number, row)
+        if not self.signal.is_shared:
+            return own
+        around = (part.column("before")[row], part.column("behind")[row])
+        return own + NEIGHBOURS * sum(self._at(number, near) for near in around if near >= 0)
+
+    def _at(self, number: int, row: int) -> float:
+        return (float(self.columns[number][row]) - self.centre) * self.scale
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What may be read, in the order in which it should be."""
+
+    best: Callable[[int], list[tuple[int, int]]]
+    signals: Callable[[int, int], dict[str, float]]
+
+
+class Scores:
+    """Every memory behind the indexes, with the weighted sum of its signals.
+
+    Args:
+        weights: What each signal counts; those named in `also` are read and count nothing.
+    """
+
+    def __init__(self, asked: Asked, weights: Mapping[str, float], also: Sequence[str] = ()) -> None:
+        self._asked = asked
+        self._read = {name: _read(asked, SIGNALS[name]) for name in (*weights, *also)}
+        self._weights = weights
+        self.totals = [self._total(number, part) for number, part in enumerate(asked.parts)]
+
+    def best(self, count: int) -> list[tuple[int, int]]:
+        """The indexes and rows of the best, best first; equals by name."""
+        return self._top(self.totals, count)
+
+    def latest(self, count: int) -> list[tuple[int, int]]:
+        """Those that were said or changed last, whatever was asked."""
+        return self._top([part.column("at") for part in self._asked.parts], count)
+
+    def foremost(self, count: int) -> list[tuple[int, int]]:
+        """Those of the most specific scope, the most important first, whatever was asked."""
+        weights = [part.ops.mixed([(1.0, 2.0 * number, part.column("importance"))], part.size)
+                   for number, part in enumerate(self._asked.parts)]
+        return self._top(weights, count)
+
+    def _top(self, columns: Columns, count: int) -> list[tuple[int, int]]:
+        found = [
+            (float(column[row]), number, row)
+            for number, (part, column) in enumerate(_each(self._asked, columns))
+            for row in part.ops.top(column, part.column("alive"), count)
+        ]
+        found.sort(key=lambda each: (-each[0], self._asked.parts[each[1]].entries[each[2]].name))
+        return [(number, row) for _, number, row in found[:count]]
+
+    def signals(self, number: int, row: int) -> dict[str, float]:
+        """What each signal says of one memory."""
+        part = self._asked.parts[number]
+        return {name: read.at(part, number, row) for name, read in self._read.items()}
+
+    def proposal(self, strategy: str, most: int) -> Proposal:
+        """What a strategy looks at: all by its own order; for another than the built-in ones, some by each order."""
+        own = {"relevant": self.best, "recent": self.latest, "all": self.foremost}.get(strategy)
+        if own is not None:
+            return Proposal(own, self.signals)
+        places = list(dict.fromkeys([*self.best(most), *self.latest(most), *self.foremost(most // 4)]))
+        return Proposal(lambda count: places[:count], self.signals)
+
+    def _total(self, number: int, part: Memories) -> Column:
+        shared = part.ops.mixed(list(self._terms(number, is_shared=True)), part.size)
+        shared = part.ops.smoothed(shared, part.column("before"), part.column("behind"), NEIGHBOURS)
+        alone = list(self._terms(number, is_shared=False))
+        return part.ops.mixed([(1.0, 0.0, shared), *alone], part.size)
+
+    def _terms(self, number: int, *, is_shared: bool) -> Iterator[tuple[float, float, Column]]:
+        for name, weight in self._weights.items():
+            read = self._read[name]
+            if read.signal.is_shared is is_shared:
+                yield weight * read.scale, read.centre, read.columns[number]
+
+
+def _read(asked: Asked, signal: Signal) -> _Read:
+    name = signal.read.__name__
+    columns = asked.kept.get(name) or asked.kept.setdefault(name, signal.read(asked))
+    if not signal.is_calibrated:
+        return _Read(signal, columns)
+    moments = [part.ops.moments(column, part.column("alive")) for part, column in _each(asked, columns)]
+    count = max(asked.total, 1)
+    mean = math.fsum(total for total, _ in moments) / count
+    variance = math.fsum(squares for _, squares in moments) / count - mean * mean
+    return _Read(signal, columns, mean, 1 / math.sqrt(variance) if variance > TINY else 0.0)
+
+
+def _lifetime(memory_type: str) -> float:
+    return HALF_LIVES.get(memory_type, OTHER_HALF_LIFE) * 86400
+
+
+def _best(asked: Asked, columns: Columns) -> Columns:
+    return [
+        _of_thread(part, part.ops.largest(column, part.column("thread"), len(part.threads)))
+        for part, column in _each(asked, columns)
+    ]
+
+
+def _each(asked: Asked, things: Sequence[object]) -> list[tuple[Memories, Column]]:
+    return list(zip(asked.parts, things, strict=True))
+
+
+def _of_thread(part: Memories, of_threads: Column) -> Column:
+    """What holds for a thread, for each of its rows; nothing for what stands in none."""
+    of_threads[0] = 0.0
+    return part.ops.take(of_threads, part.column("thread"))
+
+
+def _idf(
+    asked: Asked, rows: Sequence[Mapping[str, Rows]], total: int | None = None, unknown: int = 0
+) -> dict[str, float]:
+    """The weight of each key, the rarer the higher."""
+    count = asked.total if total is None else total
+    idf = {}
+    for key in rows[0] if rows else ():
+        holders = max(sum(part.ops.distinct(own[key]) for part, own in _each(asked, rows)), unknown)
+        idf[key] = math.log(1 + (max(count, holders) - holders + 0.5) / (holders + 0.5))
+    return idf
+
+
+def _bm25(asked: Asked, rows: Sequence[Mapping[str, Rows]], lengths: str, total: str) -> Columns:
+    idf = _idf(asked, rows)
+    mean = sum(part.total_length(total) for part in asked.parts) / max(asked.total, 1) or 1.0
+    return [
+        part.ops.bm25([(idf[key], found) for key, found in own.items()], part.column(lengths), mean)
+        for part, own in _each(asked, rows)
+    ]
+
+
+def _added(asked: Asked, rows: Sequence[Mapping[str, Rows]]) -> Columns:
+    idf = _idf(asked, rows)
+    return [part.ops.added([(idf[key], found) for key, found in own.items()], part.size) for part, own in _each(asked, rows)]
