@@ -52,6 +52,10 @@ class AsyncMemory:
         model: A model as litellm names it (`openai/gpt-4o-mini`, extra `litellm`). Without `model`, `complete` and
             `extract` the offline extractor learns from plain English statements.
         complete: A model as a callable: role messages in, text out; sync or async.
+        embedder: Compares meanings too: `local` (extra `local`, no download), `sentence-transformers/…`,
+            `fastembed/…`, a model as litellm names it, or a callable (also as `embed`). Vectors are made in the
+            background.
+        rerank: Looks at the best once more: a query and texts in, how relevant each is out; see `ltm_core.policies`.
         extract, reconcile, rank, render, redact, count_tokens, clock: Replace a step; see `ltm_core.policies`.
         instructions: What a model should capture, in your words.
         allow: Which of ADD, UPDATE and DELETE learning may do.
@@ -194,10 +198,11 @@ class AsyncMemory:
         return await self.runtime.run(forget(self.facts, what, who, namespace))
 
     async def flush(self, timeout: float | None = None) -> bool:  # noqa: ASYNC109 # part of the public face
-        """Learn all that waits, without regard to pauses between tries. True if nothing is left waiting."""
+        """Learn and embed all that waits, without regard to pauses between tries. True if nothing is left waiting."""
         try:
             async with asyncio.timeout(timeout):
-                return await self.runtime.teach(self.runtime.worker.drain())
+                learned = await self.runtime.teach(self.runtime.worker.drain())
+                return await self.runtime.embedded() and learned
         except TimeoutError:
             return False
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from .embedding import Embedder
 from .model import Candidate, Fact, FactUpdate, LeftOut, Message
 from .scope import Identity
 
@@ -118,6 +119,8 @@ class Ranked:
 
 
 Rank = Callable[[Ranking], Sequence[Ranked]]
+Rerank = Callable[[str, Sequence[str]], Sequence[float] | Awaitable[Sequence[float]]]
+"""Takes a query and texts, gives how relevant each is, the higher the better. May block or be async."""
 Strategy = Callable[[Ranking], Sequence[Ranked]]
 
 
@@ -156,6 +159,8 @@ class Policies:
     redact: Redact | None = None
     instructions: str = ""
     allow: frozenset[str] = ALL_OPERATIONS
+    embedder: Embedder | None = None
+    rerank: Rerank | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -9,8 +10,10 @@ from typing import Literal
 from uuid import uuid4
 
 from . import words
+from .dates import days_in
 from .errors import InvalidInput, ScopeError
 from .fence import fenced
+from .index.embedded import Embedded
 from .index.held import Indexes
 from .index.memories import Memories
 from .learn.turns import WAITING, Turns
@@ -18,7 +21,6 @@ from .learn.worker import waiting_ids
 from .model import Fact, Message, Recalled
 from .policies import CountTokens, Item, Policies, Ranked, Ranking, Rendering, Strategy
 from .recall.budget import Prices, fit, fit_pending, stable_facts
-from .recall.dates import days_in
 from .recall.gather import Found, Viewer, candidates, item_of, read_best, unshadowed, visible_facts, visible_messages
 from .recall.rank import ALSO, STRATEGIES, weights
 from .recall.render import LATE, STABLE, line, pending_line
@@ -26,6 +28,9 @@ from .recall.signals import Asked, Scores
 from .records import fact_of, message_of
 from .scope import Identity, MemoryScope, Scope
 from .stores.base import Compare, Condition, Store, Where
+from .vectors import pack, unpack
+
+log = logging.getLogger("ltm_core")
 
 Pending = bool | Literal["elsewhere"]
 
@@ -70,7 +75,9 @@ class Recalling:
         self._policies = policies
         self._turns = turns
         self._prices = _prices(policies.count_tokens)
-        self.indexes = Indexes(store)
+        vectors = store if isinstance(store, Embedded) else None
+        self._vectors = vectors
+        self.indexes = Indexes(store, vectors)
 
     async def recall(self, asked: Question) -> Recalled:
         """What `asked` is about, ranked, within its budget, and as text. Raises `ScopeError` for a foreign session."""
@@ -148,10 +155,24 @@ class Recalling:
         return await self._kind(where, await self.indexes.messages(who.subject, now), query, now)
 
     async def _kind(self, where: Where, held: list[Memories] | None, query: str, now: datetime) -> _Kind:
-        if held is None:
-            held = await candidates(self._store, where, words.terms(query), None, limit=LARGE)
-        asked = Asked(query, held, now, days_in(query, now), are_facts=where.kind == "fact")
-        return _Kind(where, asked)
+        is_large, days = held is None, days_in(query, now)
+        asked = Asked(query, held or (), now, days, are_facts=where.kind == "fact")
+        vector = await self._vector(asked.meaning) if is_large or asked.total else None
+        if is_large:
+            near = (self._vectors.embedder.space, vector) if self._vectors and vector else None
+            held = await candidates(self._store, where, asked.terms, near, now, limit=LARGE)
+        return _Kind(where, replace(asked, parts=held or (), vector=unpack(vector) if vector else None))
+
+    async def _vector(self, meaning: str) -> bytes | None:
+        """What the embedder makes of a query; None without one, and where it fails: words are compared all the same."""
+        if self._vectors is None or not meaning.strip():
+            return None
+        try:
+            (vector,) = await self._vectors.embedder.vectors([meaning])
+        except Exception:
+            log.exception("The query could not be embedded; what is recalled was found by its words.")
+            return None
+        return pack(vector)
 
     async def _read(self, kind: _Kind, filters: Condition | None, strategy: str, limit: int | None) -> list[Found]:
         parts, total = kind.asked.parts, kind.asked.total

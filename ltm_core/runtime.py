@@ -16,6 +16,7 @@ from uuid import uuid4
 
 from .errors import UsageError
 from .home import Home, call
+from .index.embedded import Embedded
 from .learn.align import align
 from .learn.turns import SessionLimits, Turns
 from .learn.worker import Batch, Worker
@@ -46,6 +47,7 @@ class Runtime:
         background: bool = True,
         limits: SessionLimits | None = None,
     ) -> None:
+        store = Embedded(store, policies.embedder, policies.clock) if policies.embedder else store
         self.store = store
         self.policies = policies
         self.tenant = tenant
@@ -87,6 +89,10 @@ class Runtime:
         """What learning a job did, if this process did it lately."""
         return self._outcomes.get(job_id)
 
+    async def embedded(self) -> bool:
+        """Await that all that waits has its vectors; False where the embedder fails."""
+        return await self.run(self.store.drain()) if isinstance(self.store, Embedded) else True
+
     def wake(self) -> None:
         """Tell the worker that there is work."""
         if self._background and not self._closed:
@@ -118,6 +124,7 @@ class Runtime:
         """In a forked child: what is open belongs to the parent."""
         self.store.forget_connections()
         self.turns.forget()
+        self.recalling.indexes.forget()
         self.worker.forget()
         self._opening = self._sweeper = None
         self._open = False

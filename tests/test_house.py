@@ -22,6 +22,7 @@ FLOORS = (
     (
         "model",
         "words",
+        "dates",
         "values",
         "attributes",
         "llm",
@@ -42,6 +43,7 @@ FLOORS = (
         "redaction",
         "reading_facts",
         "litellm_model",
+        "embedding",
         "index",
         "index.*",
         "testing",

@@ -20,7 +20,8 @@ B = 0.9
 
 Column = Any  # a list of floats, or a numpy array of them
 Rows = Any  # the same of ints
-Found = Iterable[tuple[float, Rows]]  # a weight, and the rows that have it, as often as they have it
+Counted = tuple[Rows, Rows]  # the different rows, and how often each
+Found = Iterable[tuple[float, Counted]]  # a weight, and who has it
 
 
 class Columns(Protocol):
@@ -42,8 +43,8 @@ class Columns(Protocol):
         """1 where `column` is `wanted`, else 0."""
         ...
 
-    def distinct(self, rows: Rows) -> int:
-        """How many different rows."""
+    def counted(self, rows: Rows) -> Counted:
+        """The different rows, and how often each is there."""
         ...
 
     def kept(self, numbers: Rows, marks: Rows) -> Rows:
@@ -69,7 +70,6 @@ class Columns(Protocol):
     def faded(self, times: Column, kinds: Rows, half_lives: Sequence[float], now: float) -> Column:
         """1 at `now`, 1/2 after the half-life of its kind, and so on."""
         ...
-
 
     def joined(self, first: Rows, second: Rows) -> Rows:
         """All of both."""
@@ -127,8 +127,9 @@ class Lists:
     def where(self, column: Rows, wanted: int) -> Column:  # noqa: D102
         return [float(one == wanted) for one in column]
 
-    def distinct(self, rows: Rows) -> int:  # noqa: D102
-        return len(set(rows))
+    def counted(self, rows: Rows) -> Counted:  # noqa: D102
+        counts: Counter[int] = Counter(rows)
+        return list(counts), list(counts.values())
 
     def kept(self, numbers: Rows, marks: Rows) -> Rows:  # noqa: D102
         return [number for number, mark in zip(numbers, marks, strict=True) if mark]
@@ -160,15 +161,15 @@ class Lists:
 
     def added(self, found: Found, size: int) -> Column:  # noqa: D102
         total = self.zeros(size)
-        for weight, rows in found:
-            for row in set(rows):
+        for weight, (rows, _) in found:
+            for row in rows:
                 total[row] += weight
         return total
 
     def bm25(self, found: Found, lengths: Column, mean: float) -> Column:  # noqa: D102
         total = self.zeros(len(lengths))
-        for weight, rows in found:
-            for row, count in Counter(rows).items():
+        for weight, counted in found:
+            for row, count in zip(*counted, strict=True):
                 total[row] += weight * (K1 + 1) * count / (count + K1 * (1 - B + B * lengths[row] / mean))
         return total
 
@@ -223,8 +224,12 @@ class Arrays:
     def where(self, column: Rows, wanted: int) -> Column:  # noqa: D102
         return (column == wanted).astype(float)
 
-    def distinct(self, rows: Rows) -> int:  # noqa: D102
-        return len(self._counts(rows)[0])
+    def counted(self, rows: Rows) -> Counted:  # noqa: D102
+        if len(rows) * 16 < (int(rows.max()) if len(rows) else 1):
+            return self._np.unique(rows, return_counts=True)
+        counts = self._np.bincount(rows)
+        own = counts.nonzero()[0]
+        return own, counts[own]
 
     def kept(self, numbers: Rows, marks: Rows) -> Rows:  # noqa: D102
         return numbers[marks != 0]
@@ -257,14 +262,13 @@ class Arrays:
 
     def added(self, found: Found, size: int) -> Column:  # noqa: D102
         total = self.zeros(size)
-        for weight, rows in found:
-            total[self._counts(rows)[0]] += weight
+        for weight, (rows, _) in found:
+            total[rows] += weight
         return total
 
     def bm25(self, found: Found, lengths: Column, mean: float) -> Column:  # noqa: D102
         total = self.zeros(len(lengths))
-        for weight, rows in found:
-            own, counts = self._counts(rows)
+        for weight, (own, counts) in found:
             total[own] += weight * (K1 + 1) * counts / (counts + K1 * (1 - B + B * lengths[own] / mean))
         return total
 
@@ -295,14 +299,6 @@ class Arrays:
             return []
         least = self._np.partition(living, -most)[-most]
         return [int(row) for row in self._np.flatnonzero(living >= least)]
-
-    def _counts(self, rows: Rows) -> tuple[Rows, Rows]:
-        """The different rows, and how often each is there."""
-        if len(rows) * 16 < (int(rows.max()) if len(rows) else 1):
-            return self._np.unique(rows, return_counts=True)  # type: ignore[no-any-return]
-        counts = self._np.bincount(rows)
-        own = counts.nonzero()[0]
-        return own, counts[own]
 
 
 @lru_cache(maxsize=1)

@@ -8,10 +8,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ..attributes import attribute
+from ..embedding import embedded_text
+from ..scope import digest
 from ..stores.base import Record
 from ..words import STOP_WORDS, terms, words
 
 WITHDRAWN = "withdrawn"
+_ENDS = {"message": ("deleted_at",), "fact": ("deleted_at", "archived_at")}
 
 # What a text that answers "when?" has: a name of a day or month, a number, or a word that counts from today.
 _DATED = re.compile(
@@ -37,6 +40,7 @@ class Entry:
         stable: Whether it belongs to the profile, whatever is asked.
         asks: Whether it is a question.
         dated: Whether it says when.
+        content: What changes with the text that is embedded.
     """
 
     id: str
@@ -54,16 +58,15 @@ class Entry:
     stable: bool
     asks: bool
     dated: bool
+    content: str
 
 
-def entry_of(record: Record) -> Entry | None:
-    """What is to be known of a record; None for what no recall may show."""
-    fields = record.fields
-    if any(fields.get(gone) for gone in ("deleted_at", WITHDRAWN)):
+def entry_of(record: Record, now: datetime) -> Entry | None:
+    """What is to be known of a record; None for what no recall may show from `now` on."""
+    ends = [record.fields.get(name) for name in _ENDS[record.kind]]
+    if record.fields.get(WITHDRAWN) or any(end is not None and end <= now for end in ends):
         return None
-    if record.kind == "message":
-        return _of_message(record)
-    return None if fields.get("archived_at") else _of_fact(record)
+    return _of_message(record) if record.kind == "message" else _of_fact(record)
 
 
 def _of_message(record: Record) -> Entry:
@@ -111,7 +114,13 @@ def _common(record: Record, at: datetime | None, text: str, day: datetime | None
         "day": int(f"{about.astimezone(UTC):%Y%m%d}") if about else 0,
         "asks": text.rstrip().endswith("?"),
         "dated": _DATED.search(text) is not None,
+        "content": content_of(record),
     }
+
+
+def content_of(record: Record) -> str:
+    """What changes with the text that is embedded."""
+    return digest(embedded_text(record.kind, record.fields))
 
 
 def name_words(speaker: str) -> frozenset[str]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 from weakref import WeakValueDictionary
 
 from ..scope import Scope
-from ..stores.base import Compare, Record, Store, Where
+from ..stores.base import All, Compare, Record, Store, Where
+from .embedded import Embedded
 from .entries import entry_of
 from .memories import Memories
 
@@ -32,6 +33,7 @@ class Held:
     memories: Memories
     seen_at: datetime
     is_new: bool = True
+    vectors_at: datetime | None = None
     numbers: dict[str, int] = field(default_factory=dict)  # the last message of each conversation
 
 
@@ -49,8 +51,11 @@ class Indexes:
     A change that leaves the count as it was and bears an older time than it should is seen when it is proposed.
     """
 
-    def __init__(self, store: Store, most_bytes: int = MOST_BYTES, most_rows: int = MOST_ROWS) -> None:
+    def __init__(
+        self, store: Store, vectors: Embedded | None = None, *, most_bytes: int = MOST_BYTES, most_rows: int = MOST_ROWS
+    ) -> None:
         self._store = store
+        self._vectors = vectors
         self._most_bytes = most_bytes
         self._most_rows = most_rows
         self._held: OrderedDict[Wall, Held] = OrderedDict()
@@ -60,19 +65,6 @@ class Indexes:
     def forget(self) -> None:
         """In a forked child: what is locked is locked in the parent."""
         self._locks = WeakValueDictionary()
-
-    def drop(self, record_id: str, where: Where) -> None:
-        """What was proposed is no longer there."""
-        held = self._held.get(_wall(where))
-        if held is not None:
-            held.memories.remove(record_id)
-            held.memories.hidden.add(record_id)
-
-    def renew(self, record: Record, where: Where) -> None:
-        """What was proposed is there in another version."""
-        held = self._held.get(_wall(where))
-        if held is not None:
-            held.memories.put(record.id, entry_of(record))
 
     async def facts(self, scopes: Sequence[Scope], namespace: str, now: datetime) -> list[Memories] | None:
         """The facts of each scope; None where they are too many to be held."""
@@ -105,6 +97,8 @@ class Indexes:
             if self._held.setdefault(_wall(where), held) is held:
                 self._held.move_to_end(_wall(where))
             found.append(held)
+            if self._vectors is not None and not held.memories.has_all_vectors:
+                await self._find_vectors(self._vectors, held, now)
         if any(held.is_new for held in found):
             self._make_room(len(wheres))
         return [held.memories for held in found]
@@ -119,7 +113,7 @@ class Indexes:
             held = Held(where, Memories(), now)
             order = [("created_at", "asc")] if where.kind == "fact" else [("number", "asc")]
             for record in await self._store.scan(where, order=order):  # type: ignore[arg-type]
-                self._take(held, record)
+                self._take(held, record, now)
             return held
 
     async def _facts_changed(self, known: Sequence[Held], now: datetime) -> bool:
@@ -129,7 +123,7 @@ class Indexes:
         every = Where("fact", scopes, test=known[0].where.test)
         owners = {held.where.scopes[0]: held for held in known}
         for record in await self._store.scan(every.also(Compare("updated_at", "gte", since))):
-            self._take(owners[record.scope], record)
+            self._take(owners[record.scope], record, now)
         if await self._store.count(every) != sum(held.memories.known for held in known):
             return False
         for held in known:
@@ -145,15 +139,26 @@ class Indexes:
             if head.fields["message_count"] > last:
                 new = Where("message", (head.scope,), subject, Compare("number", "gt", last))
                 for record in await self._store.scan(new, order=[("number", "asc")]):
-                    self._take(held, record)
+                    self._take(held, record, now)
         if await self._store.count(held.where) != held.memories.known:
             return False
         held.seen_at = now
         return not held.memories.is_worn
 
-    def _take(self, held: Held, record: Record) -> None:
+    async def _find_vectors(self, vectors: Embedded, held: Held, now: datetime) -> None:
+        """Take in the vectors that were made since, and have made those that are missing."""
+        test = [Compare("space", "eq", vectors.embedder.space)]
+        if held.vectors_at is not None:
+            test.append(Compare("created_at", "gte", held.vectors_at - SLACK))
+        for record in await self._store.scan(Where("vector", held.where.scopes, held.where.subject, All(*test))):
+            fields = record.fields
+            held.memories.put_vector(fields["target"], fields.get("content", ""), fields["embedding"])
+        held.vectors_at = now
+        vectors.want(replace(held.where, test=All()), held.memories.without_vector())
+
+    def _take(self, held: Held, record: Record, now: datetime) -> None:
         self.reads += 1
-        held.memories.put(record.id, entry_of(record))
+        held.memories.put(record.id, entry_of(record, now))
         if record.kind == "message":
             thread = record.scope.token
             held.numbers[thread] = max(held.numbers.get(thread, 0), record.fields["number"])
@@ -162,10 +167,10 @@ class Indexes:
         total = 0
         for held in self._held.values():
             held.is_new = False
-            total += held.memories.bytes
+            total += held.memories.weight
         while total > self._most_bytes and len(self._held) > used:
             _, held = self._held.popitem(last=False)
-            total -= held.memories.bytes
+            total -= held.memories.weight
 
 
 def facts_in(scope: Scope, namespace: str) -> Where:

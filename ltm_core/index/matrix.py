@@ -21,7 +21,7 @@ class Matrix:
         self._width = 0
 
     @property
-    def bytes(self) -> int:
+    def weight(self) -> int:
         """How much memory it takes."""
         return len(self._numbers) * 4
 
@@ -33,6 +33,15 @@ class Matrix:
             self.rows[row] = len(self.rows)
             self._rows.append(row)
             self._numbers.extend(vector)
+
+    def drop(self, row: int) -> int | None:
+        """Forget that a memory has a vector; returns where it stands."""
+        return self.rows.pop(row, None)
+
+    def keep(self, row: int, place: int) -> None:
+        """Let a vector that was dropped be that of another row."""
+        self.rows[row] = place
+        self._rows[place] = row
 
     def cosines(self, vector: Sequence[float], size: int) -> tuple[Column, Column]:
         """How near each of `size` memories is to a unit vector, and 1 for those that have a vector."""

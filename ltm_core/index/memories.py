@@ -48,7 +48,7 @@ class Memories:
         self._ends = array("i")
         self._columns: dict[str, array[Any]] = {name: array(code) for name, code in _COLUMNS.items()}
         self._last: dict[int, int] = {}
-        self._sizes = {"body": 0, "window": 0}
+        self._sizes = {"body": 0, "window": 0, "threads": 0}
         self._thread_lengths = array("d", [0.0])
         self.matrix = Matrix()
 
@@ -71,35 +71,54 @@ class Memories:
         return self.size > 64 and self.size > 2 * len(self.rows)
 
     @property
-    def bytes(self) -> int:
+    def weight(self) -> int:
         """About how much memory it takes."""
-        return self.size * _ENTRY_BYTES + len(self._row_at) * _WORD_BYTES + self.matrix.bytes
+        return self.size * _ENTRY_BYTES + len(self._row_at) * _WORD_BYTES + self.matrix.weight
 
     def put(self, record_id: str, entry: Entry | None) -> None:
         """Take a record in, or its next version; None for one that may not be recalled."""
         row = self.rows.get(record_id)
         if row is not None and entry is not None and self.entries[row] == entry:
             return
-        self.remove(record_id)
+        place = self.remove(record_id)
         if entry is None:
             self.hidden.add(record_id)
-        else:
-            self._append(entry)
+            return
+        self._append(entry)
+        if row is not None and place is not None and self.entries[row].content == entry.content:
+            self.matrix.keep(self.rows[record_id], place)
 
-    def remove(self, record_id: str) -> None:
-        """Forget a record."""
+    def put_vector(self, record_id: str, content: str, packed: bytes) -> None:
+        """Take the vector of a memory in, unless it was made of another text."""
+        row = self.rows.get(record_id)
+        if row is not None and row not in self.matrix.rows and self.entries[row].content == content:
+            self.matrix.put(row, packed)
+
+    @property
+    def has_all_vectors(self) -> bool:
+        """Whether every memory has one."""
+        return len(self.matrix.rows) == len(self.rows)
+
+    def without_vector(self) -> list[str]:
+        """The ids of those that have no vector."""
+        return [one for one, row in self.rows.items() if row not in self.matrix.rows]
+
+    def remove(self, record_id: str) -> int | None:
+        """Forget a record; returns where its vector stands."""
         self.hidden.discard(record_id)
         self.stable.pop(record_id, None)
         row = self.rows.pop(record_id, None)
         if row is None:
-            return
+            return None
         left, right = self._columns["before"][row], self._columns["behind"][row]
         self._columns["alive"][row] = 0
         self._sizes["body"] -= self._columns["length"][row]
         self._sizes["window"] -= self._columns["window"][row]
         thread = self._columns["thread"][row]
         self._thread_lengths[thread] -= self._columns["length"][row]
+        self._sizes["threads"] -= self._columns["length"][row] if thread else 0
         self._join(left, right, thread)
+        return self.matrix.drop(row)
 
     def column(self, name: str) -> Rows:
         """One number for each row: see `_COLUMNS`."""
@@ -122,7 +141,7 @@ class Memories:
         return self.ops.take(self.ops.numbers(self._row_at), positions)
 
     def total_length(self, name: str) -> float:
-        """The sum of all lengths, of `body` or of `window`."""
+        """The sum of all lengths: of `body`, of `window`, or of `threads`."""
         return float(self._sizes[name])
 
     @property
@@ -161,6 +180,7 @@ class Memories:
         self._sizes["body"] += len(entry.terms)
         self._sizes["window"] += len(entry.terms)
         self._thread_lengths[thread] += len(entry.terms)
+        self._sizes["threads"] += len(entry.terms) if thread else 0
         if thread:
             self._place(row, thread)
 

@@ -102,7 +102,7 @@ async def _those(store: Store, where: Where, ids: Collection[str]) -> list[Recor
 
 
 async def candidates(
-    store: Store, where: Where, terms: Sequence[str], near: tuple[str, bytes] | None, *, limit: int
+    store: Store, where: Where, terms: Sequence[str], near: tuple[str, bytes] | None, now: datetime, *, limit: int
 ) -> list[Memories]:
     """An index of what the database itself finds, for scopes that are too large to be held: those that share most
     words, the nearest by vector, the latest and the most important, up to `limit` each."""
@@ -116,11 +116,11 @@ async def candidates(
     layers: dict[Scope | None, list[Record]] = {scope: [] for scope in scopes}
     for record in {record.id: record for record in found}.values():
         layers[record.scope if where.scopes else where.subject].append(record)
-    return [_index(records) for records in layers.values()]
+    return [_index(records, now) for records in layers.values()]
 
 
-def _index(records: Iterable[Record]) -> Memories:
-    entries = [entry for record in records if (entry := entry_of(record)) is not None]
+def _index(records: Iterable[Record], now: datetime) -> Memories:
+    entries = [entry for record in records if (entry := entry_of(record, now)) is not None]
     return indexed(sorted(entries, key=lambda entry: (entry.thread, entry.place)))
 
 
@@ -154,4 +154,3 @@ def _ids_above(record: Record, scopes: Sequence[Scope]) -> list[str]:
     """The ids that the key of `record` would have in the scopes before its own."""
     closer = scopes[: scopes.index(record.scope)]
     return [fact_id(scope, record.fields["namespace"], record.fields["key"]) for scope in closer]
-

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 
 from ..model import Fact
 from ..policies import Item, Ranked, Ranking, Strategy
@@ -19,13 +20,14 @@ MESSAGES: Mapping[str, float] = {
     "phrase": 0.2,
     "session": 0.2,
     "best_words": 0.3,
-    "speaker": 3.0,
+    "other_speaker": -3.0,
     "date": 3.0,
     "answers_when": 0.2,
     "asks": -0.2,
 }
 # The same with vectors: meaning takes over from single words, the setting and the conversation keep their weight.
-WITH_VECTORS: Mapping[str, float] = MESSAGES | {
+WITH_VECTORS: Mapping[str, float] = {
+    **MESSAGES,
     "body": 0.1,
     "window": 0.2,
     "best_words": 0.1,
@@ -42,13 +44,20 @@ _OF_FACTS: Mapping[str, float] = {
     "confidence": 0.1,
     "layer": 0.1,
 }
-_ONLY_SAID = ("speaker", "asks")
+
+
+def _without(weights: Mapping[str, float], names: Sequence[str]) -> Mapping[str, float]:
+    return {name: weight for name, weight in weights.items() if name not in names}
+
+
+_ONLY_SAID = ("other_speaker", "asks")
 WEIGHTS: Mapping[tuple[str, bool], Mapping[str, float]] = {
     ("message", False): MESSAGES,
     ("message", True): WITH_VECTORS,
-    ("fact", False): {name: of for name, of in MESSAGES.items() if name not in _ONLY_SAID} | _OF_FACTS,
-    ("fact", True): {name: of for name, of in WITH_VECTORS.items() if name not in _ONLY_SAID} | _OF_FACTS,
+    ("fact", False): {**_without(MESSAGES, _ONLY_SAID), **_OF_FACTS},
+    ("fact", True): {**_without(WITH_VECTORS, _ONLY_SAID), **_OF_FACTS},
 }
+MONTH = timedelta(days=30)
 # Read for `relevance`, and no part of the score.
 ALSO = ("coverage", "cosine")
 
@@ -66,7 +75,7 @@ def rank(given: Ranking) -> list[Ranked]:
 
 def recent(given: Ranking) -> list[Ranked]:
     """The newest first, whatever was asked."""
-    ranked = [_scored(item, {"recency": item.signals.get("recency", 0.0)}) for item in given.items]
+    ranked = [_scored(item, {"recency": _freshness(item, given)}) for item in given.items]
     ranked.sort(key=lambda each: _name(each.item))
     return sorted(ranked, key=lambda each: each.item.at, reverse=True)
 
@@ -82,16 +91,23 @@ STRATEGIES: Mapping[str, Strategy] = {"relevant": rank, "recent": recent, "all":
 
 def relevance(signals: Mapping[str, float]) -> float:
     """How probable it is that an item is of use, from 0 to 1; 0 for what has nothing of the query."""
-    return signals.get("coverage", 0.0)
+    return min(signals.get("coverage", 0.0), 1.0)
 
 
 def _ranked(item: Item, given: Ranking) -> Ranked:
     counts = weights("fact" if isinstance(item.content, Fact) else "message", vectors=given.has_vectors)
-    return _scored(item, {name: weight * item.signals.get(name, 0.0) for name, weight in counts.items()})
+    return _scored(
+        item, {name: weight * item.signals.get(name, 0.0) for name, weight in counts.items() if item.signals.get(name)}
+    )
 
 
 def _scored(item: Item, parts: Mapping[str, float]) -> Ranked:
     return Ranked(item, math.fsum(parts.values()), relevance(item.signals), parts)
+
+
+def _freshness(item: Item, given: Ranking) -> float:
+    """1 for now, 1/2 a month ago, whatever it is."""
+    return float(0.5 ** (max((given.now - item.at) / MONTH, 0.0)))
 
 
 def _name(item: Item) -> tuple[str, str]:

@@ -13,11 +13,11 @@ from datetime import datetime
 from functools import cached_property
 from itertools import pairwise
 
-from ..index.columns import Column, Rows
+from ..dates import Days
+from ..index.columns import Column, Counted, Rows
 from ..index.entries import name_words
 from ..index.memories import Hits, Memories
 from ..words import terms, words
-from .dates import Days
 
 Columns = list[Column]  # one for each index
 
@@ -54,7 +54,7 @@ class Asked:
     days: Days | None = None
     vector: Sequence[float] | None = None
     are_facts: bool = False
-    kept: dict[str, Columns] = field(default_factory=dict)
+    kept: dict[str, Columns] = field(default_factory=dict, init=False)
 
     @cached_property
     def words(self) -> frozenset[str]:
@@ -76,10 +76,27 @@ class Asked:
         names = {term for speaker in self.named for term in terms(speaker)}
         return tuple(term for term in every if term not in names) or tuple(every)
 
+    @property
+    def meaning(self) -> str:
+        """The query without the names of speakers: who said it is known, and need not be compared."""
+        names = {word for speaker in self.named for word in name_words(speaker)}
+        kept = [word for word in self.text.split() if names.isdisjoint(words(word))]
+        return " ".join(kept) if names else self.text
+
     @cached_property
     def hits(self) -> list[dict[str, Hits]]:
         """Where each word of the query stands, in each index."""
         return [{term: part.hits(term) for term in dict.fromkeys(self.terms)} for part in self.parts]
+
+    @cached_property
+    def counted(self) -> list[dict[str, Counted]]:
+        """Which memories have each word of the query, and how often."""
+        return _counted(self, [{term: hit.rows for term, hit in hits.items()} for hits in self.hits])
+
+    def read(self, signal: Callable[[Asked], Columns]) -> Columns:
+        """A signal, read once."""
+        columns = self.kept.get(signal.__name__)
+        return self.kept.setdefault(signal.__name__, signal(self)) if columns is None else columns
 
     @property
     def total(self) -> int:
@@ -89,8 +106,7 @@ class Asked:
 
 def body(asked: Asked) -> Columns:
     """The words of the memory itself."""
-    rows = [{term: hit.rows for term, hit in hits.items()} for hits in asked.hits]
-    return _bm25(asked, rows, "length", "body")
+    return _bm25(asked, asked.counted, "length", "body")
 
 
 def window(asked: Asked) -> Columns:
@@ -99,7 +115,7 @@ def window(asked: Asked) -> Columns:
         {term: part.ops.joined(hit.rows, hit.following) for term, hit in hits.items()}
         for part, hits in zip(asked.parts, asked.hits, strict=True)
     ]
-    return _bm25(asked, rows, "window", "window")
+    return _bm25(asked, _counted(asked, rows), "window", "window")
 
 
 def phrase(asked: Asked) -> Columns:
@@ -113,14 +129,17 @@ def phrase(asked: Asked) -> Columns:
         }
         for part, hits in zip(asked.parts, asked.hits, strict=True)
     ]
-    return _added(asked, rows)
+    return _added(asked, _counted(asked, rows))
 
 
 def coverage(asked: Asked) -> Columns:
     """The share of the query's weight whose words the memory has; not calibrated."""
-    rows = [{term: hit.rows for term, hit in hits.items()} for hits in asked.hits]
-    weight = math.fsum(_idf(asked, rows, unknown=1).values()) or 1.0
-    return [part.ops.mixed([(1 / weight, 0.0, sums)], part.size) for part, sums in _each(asked, _added(asked, rows))]
+    idf = _idf(asked, asked.counted, unknown=1)
+    weight = math.fsum(idf.values()) or 1.0
+    return [
+        part.ops.added([(idf[term] / weight, counted) for term, counted in own.items()], part.size)
+        for part, own in _each(asked, asked.counted)
+    ]
 
 
 def session(asked: Asked) -> Columns:
@@ -132,21 +151,29 @@ def session(asked: Asked) -> Columns:
     total = sum(len(part.threads) - 1 for part in asked.parts)
     if total < 2:
         return [part.ops.zeros(part.size) for part in asked.parts]
-    idf = _idf(asked, rows, total)
-    mean = sum(sum(part.thread_lengths) for part in asked.parts) / total or 1.0
+    counted = _counted(asked, rows)
+    idf = _idf(asked, counted, total)
+    mean = math.fsum(part.total_length("threads") for part in asked.parts) / total or 1.0
     return [
         _of_thread(part, part.ops.bm25([(idf[term], found) for term, found in own.items()], part.thread_lengths, mean))
-        for part, own in _each(asked, rows)
+        for part, own in _each(asked, counted)
     ]
 
 
-def speaker(asked: Asked) -> Columns:
-    """1 for what the one whom the query names said (a fact: for what is about them), or the user where it names nobody."""
+def about(asked: Asked) -> Columns:
+    """1 for a fact about the one whom the query names, or about the user where it names nobody."""
     named = asked.named or {"user"}
     if len(named) > 1:
         return [part.ops.zeros(part.size) for part in asked.parts]
     (who,) = named
     return [part.ops.where(part.column("speaker"), part.speakers.get(who, -1)) for part in asked.parts]
+
+
+def other_speaker(asked: Asked) -> Columns:
+    """1 for what another said than the one whom the query names, or than the user where it names nobody."""
+    if len(asked.named) > 1 or not (asked.named or any("user" in part.speakers for part in asked.parts)):
+        return [part.ops.zeros(part.size) for part in asked.parts]
+    return [part.ops.mixed([(-1.0, 1.0, column)], part.size) for part, column in _each(asked, about(asked))]
 
 
 def date(asked: Asked) -> Columns:
@@ -182,17 +209,17 @@ def vector(asked: Asked) -> Columns:
 
 def best_words(asked: Asked) -> Columns:
     """The most that the words of one memory of the conversation say."""
-    return _best(asked, body(asked))
+    return _best(asked, asked.read(body))
 
 
 def best_vector(asked: Asked) -> Columns:
     """The nearest meaning in the conversation."""
-    return _best(asked, vector(asked))
+    return _best(asked, asked.read(vector))
 
 
 def match(asked: Asked) -> Columns:
     """1 for a fact that shares a word with the query."""
-    return [part.ops.positive(column) for part, column in _each(asked, coverage(asked))]
+    return [part.ops.positive(column) for part, column in _each(asked, asked.read(coverage))]
 
 
 def importance(asked: Asked) -> Columns:
@@ -216,8 +243,10 @@ def recency(asked: Asked) -> Columns:
 
 def layer(asked: Asked) -> Columns:
     """1 for the most specific scope, 1/2 for the next, and so on."""
-    return [part.ops.filled(part.ops.zeros(part.size), part.ops.zeros(part.size), 1 / (1 + part_number))
-            for part_number, part in enumerate(asked.parts)]
+    return [
+        part.ops.filled(part.ops.zeros(part.size), part.ops.zeros(part.size), 1 / (1 + part_number))
+        for part_number, part in enumerate(asked.parts)
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +268,7 @@ SIGNALS: Mapping[str, Signal] = {
     "window": Signal(window, is_calibrated=True, is_shared=True),
     "phrase": Signal(phrase, is_calibrated=True, is_shared=True),
     "vector": Signal(vector, is_calibrated=True, is_shared=True),
-    "speaker": Signal(speaker, is_shared=True),
+    "other_speaker": Signal(other_speaker, is_shared=True),
     "date": Signal(date, is_shared=True),
     "answers_when": Signal(answers_when, is_shared=True),
     "asks": Signal(asks, is_shared=True),
@@ -247,7 +276,7 @@ SIGNALS: Mapping[str, Signal] = {
     "best_words": Signal(best_words, is_calibrated=True),
     "best_vector": Signal(best_vector, is_calibrated=True),
     "match": Signal(match),
-    "about": Signal(speaker),
+    "about": Signal(about),
     "importance": Signal(importance),
     "confidence": Signal(confidence),
     "recency": Signal(recency),
@@ -309,8 +338,10 @@ class Scores:
 
     def foremost(self, count: int) -> list[tuple[int, int]]:
         """Those of the most specific scope, the most important first, whatever was asked."""
-        weights = [part.ops.mixed([(1.0, 2.0 * number, part.column("importance"))], part.size)
-                   for number, part in enumerate(self._asked.parts)]
+        weights = [
+            part.ops.mixed([(1.0, 2.0 * number, part.column("importance"))], part.size)
+            for number, part in enumerate(self._asked.parts)
+        ]
         return self._top(weights, count)
 
     def _top(self, columns: Columns, count: int) -> list[tuple[int, int]]:
@@ -349,8 +380,7 @@ class Scores:
 
 
 def _read(asked: Asked, signal: Signal) -> _Read:
-    name = signal.read.__name__
-    columns = asked.kept.get(name) or asked.kept.setdefault(name, signal.read(asked))
+    columns = asked.read(signal.read)
     if not signal.is_calibrated:
         return _Read(signal, columns)
     moments = [part.ops.moments(column, part.column("alive")) for part, column in _each(asked, columns)]
@@ -381,27 +411,34 @@ def _of_thread(part: Memories, of_threads: Column) -> Column:
     return part.ops.take(of_threads, part.column("thread"))
 
 
+def _counted(asked: Asked, rows: Sequence[Mapping[str, Rows]]) -> list[dict[str, Counted]]:
+    return [{key: part.ops.counted(found) for key, found in own.items()} for part, own in _each(asked, rows)]
+
+
 def _idf(
-    asked: Asked, rows: Sequence[Mapping[str, Rows]], total: int | None = None, unknown: int = 0
+    asked: Asked, counted: Sequence[Mapping[str, Counted]], total: int | None = None, unknown: int = 0
 ) -> dict[str, float]:
     """The weight of each key, the rarer the higher."""
     count = asked.total if total is None else total
     idf = {}
-    for key in rows[0] if rows else ():
-        holders = max(sum(part.ops.distinct(own[key]) for part, own in _each(asked, rows)), unknown)
+    for key in counted[0] if counted else ():
+        holders = max(sum(len(own[key][0]) for own in counted), unknown)
         idf[key] = math.log(1 + (max(count, holders) - holders + 0.5) / (holders + 0.5))
     return idf
 
 
-def _bm25(asked: Asked, rows: Sequence[Mapping[str, Rows]], lengths: str, total: str) -> Columns:
-    idf = _idf(asked, rows)
+def _bm25(asked: Asked, counted: Sequence[Mapping[str, Counted]], lengths: str, total: str) -> Columns:
+    idf = _idf(asked, counted)
     mean = sum(part.total_length(total) for part in asked.parts) / max(asked.total, 1) or 1.0
     return [
         part.ops.bm25([(idf[key], found) for key, found in own.items()], part.column(lengths), mean)
-        for part, own in _each(asked, rows)
+        for part, own in _each(asked, counted)
     ]
 
 
-def _added(asked: Asked, rows: Sequence[Mapping[str, Rows]]) -> Columns:
-    idf = _idf(asked, rows)
-    return [part.ops.added([(idf[key], found) for key, found in own.items()], part.size) for part, own in _each(asked, rows)]
+def _added(asked: Asked, counted: Sequence[Mapping[str, Counted]]) -> Columns:
+    idf = _idf(asked, counted)
+    return [
+        part.ops.added([(idf[key], found) for key, found in own.items()], part.size)
+        for part, own in _each(asked, counted)
+    ]

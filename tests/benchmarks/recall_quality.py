@@ -2,8 +2,8 @@
 
     LTM_BENCH_DATA=dialogues.json:chats.json make bench ARGS="tests/benchmarks/recall_quality.py"
 
-Each file is a list of conversations: `{id, speakers, turns: [{id, session, when, speaker, text}], questions: [{text,
-category, evidence: [turn id]}], facts?: [{speaker, session, text, evidence}]}`. Questions without evidence are left out,
+Each file is a list of conversations: `{id, speakers, turns: [{id, session, when, speaker, text}],
+questions: [{text, category, evidence: [turn id]}], facts?: [{speaker, session, text, evidence}]}`. Questions without evidence are left out,
 those of a category that begins with 5 (the answer is not there) measure abstaining. Prints recall at 5, 10, 20 and 50,
 nDCG at 10 and recall within 500, 1,000 and 2,000 tokens in %, with bootstrap intervals over questions, by category.
 """
@@ -226,23 +226,27 @@ def interval(ours: Outcome, base: Outcome, column: int, rounds: int = 2000) -> t
     return ratio(pairs), resampled[int(rounds * 0.025)], resampled[int(rounds * 0.975)]
 
 
+def told(line: str) -> None:
+    print(line)  # noqa: T201
+
+
 def show(title: str, outcomes: dict[str, Outcome]) -> None:
     """The tables, in absolute numbers and as ratios."""
     base = outcomes["FTS5 alone"]
-    print(f"\n{title}: {len(base.rows)} questions\n{'':22}" + "".join(f"{name:>11}" for name in COLUMNS) + "   p50 ms")
+    told(f"\n{title}: {len(base.rows)} questions\n{'':22}" + "".join(f"{name:>11}" for name in COLUMNS) + "   p50 ms")
     for name, outcome in outcomes.items():
         figures = "".join(f"{figure:11.1f}" for figure in outcome.mean())
-        print(f"{name:22}{figures}{statistics.median(outcome.seconds) * 1e3:9.2f}")
+        told(f"{name:22}{figures}{statistics.median(outcome.seconds) * 1e3:9.2f}")
     for name, outcome in outcomes.items():
         if name.startswith("ltm"):
             for column in (1, 6):
                 ratio, low, high = interval(outcome, base, column)
-                print(f"{name}, {COLUMNS[column]} / FTS5: {ratio:.2f} (95 %: {low:.2f} to {high:.2f})")
-    print("R@10 by category")
+                told(f"{name}, {COLUMNS[column]} / FTS5: {ratio:.2f} (95 %: {low:.2f} to {high:.2f})")
+    told("R@10 by category")
     for category in sorted({name for name, _ in base.rows}):
         count = sum(name == category for name, _ in base.rows)
         figures = "  ".join(f"{name} {outcome.mean(category)[1]:.1f}" for name, outcome in outcomes.items())
-        print(f"  {category} ({count}): {figures}")
+        told(f"  {category} ({count}): {figures}")
 
 
 @pytest.mark.parametrize("what", ["messages", "facts"])

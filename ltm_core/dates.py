@@ -8,8 +8,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
-_MONTHS = "january february march april may june july august september october november december".split()
-_WEEKDAYS = "monday tuesday wednesday thursday friday saturday sunday".split()
+_MONTHS = [
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
+]
+_WEEKDAYS = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
 _SEASONS = {"spring": 3, "summer": 6, "autumn": 9, "fall": 9, "winter": 12}
 _COUNTS = {"a": 1, "an": 1, "one": 1, "two": 2, "couple": 2, "three": 3, "four": 4, "five": 5, "six": 6}
 _MONTH = "|".join((*_MONTHS, *(month[:3] for month in _MONTHS)))
@@ -135,10 +148,15 @@ def _reader(
     return re.compile(rf"\b{pattern}\b", re.IGNORECASE), read
 
 
-_AFTER = rf"(?P<lead>in|on|of|since|during|last)?\s*(?P<month>{_MONTH})\.?(?:\s+(?P<behind>\d{{1,2}})(?:st|nd|rd|th)?\b)?"
+_AFTER = (
+    rf"(?P<lead>in|on|of|since|during|last)?\s*(?P<month>{_MONTH})\.?(?:\s+(?P<behind>\d{{1,2}})(?:st|nd|rd|th)?\b)?"
+)
 _READERS = (
     _reader(r"(\d{4})-(\d\d)-(\d\d)", _iso),
-    _reader(rf"{_NTH.replace('(', '(?P<before>', 1)}\s+(?:of\s+)?(?P<month>{_MONTH})\b\.?(?:,?\s+(?P<year>\d{{4}}))?", _calendar),
+    _reader(
+        rf"{_NTH.replace('(', '(?P<before>', 1)}\s+(?:of\s+)?(?P<month>{_MONTH})\b\.?(?:,?\s+(?P<year>\d{{4}}))?",
+        _calendar,
+    ),
     _reader(rf"{_AFTER}(?:,?\s+(?P<year>\d{{4}}))?", _calendar),
     _reader(r"(?:today|yesterday)", _near),
     _reader(r"(?:on|last)\s+(" + "|".join(_WEEKDAYS) + ")", _weekday),
