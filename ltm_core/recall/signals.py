@@ -282,7 +282,6 @@ SIGNALS: Mapping[str, Signal] = {
     "recency": Signal(recency),
     "layer": Signal(layer),
     "coverage": Signal(coverage),
-    "cosine": Signal(vector),
 }
 
 

@@ -2,10 +2,11 @@
 
     LTM_BENCH_DATA=dialogues.json:chats.json make bench ARGS="tests/benchmarks/recall_quality.py"
 
-Each file is a list of conversations: `{id, speakers, turns: [{id, session, when, speaker, text}],
-questions: [{text, category, evidence: [turn id]}], facts?: [{speaker, session, text, evidence}]}`. Questions without evidence are left out,
-those of a category that begins with 5 (the answer is not there) measure abstaining. Prints recall at 5, 10, 20 and 50,
-nDCG at 10 and recall within 500, 1,000 and 2,000 tokens in %, with bootstrap intervals over questions, by category.
+Each file is a list of conversations: `{id, speakers, turns: [{id, session, when, speaker, text}], questions,
+facts?}`, with questions `{text, category, evidence: [turn id]}` and facts `{speaker, session, text, evidence}`.
+Questions without evidence are left out, those of a category that begins with 5 (the answer is not there) measure
+abstaining. Prints recall at 5, 10, 20 and 50, nDCG at 10 and recall within 500, 1,000 and 2,000 tokens in %, with
+bootstrap intervals over questions, by category.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from ltm_core.words import STOP_WORDS, words
 CUTS = (5, 10, 20, 50)
 ROOMS = (500, 1000, 2000)
 COLUMNS = (*(f"R@{cut}" for cut in CUTS), "nDCG@10", *(f"R in {room}" for room in ROOMS))
+ASKING: dict[str, Any] = {"limit": 50, "pending": False, "min_relevance": 0.001}
 SMALL_TALK = (Path(__file__).parent / "small_talk.txt").read_text(encoding="utf-8").splitlines()
 
 Search = Callable[[str], list["Hit"]]
@@ -123,7 +125,7 @@ def messages(memory: Memory, talk: dict[str, Any]) -> Search:
             memory.sessions.add_message(session, message, user_id=talk["id"])
 
     def search(question: str) -> list[Hit]:
-        found = memory.recall(question, user_id=talk["id"], include=("messages",), limit=50, pending=False)
+        found = memory.recall(question, user_id=talk["id"], include=("messages",), **ASKING)
         return [Hit((one.metadata["id"],), estimate_tokens(one.text)) for one in found.messages]
 
     return search
@@ -145,7 +147,7 @@ def facts(memory: Memory, talk: dict[str, Any]) -> Search:
     memory.facts.add_many(given)
 
     def search(question: str) -> list[Hit]:
-        found = memory.recall(question, user_id=talk["id"], limit=50, pending=False)
+        found = memory.recall(question, user_id=talk["id"], **ASKING)
         return [Hit(tuple(one.metadata["turns"]), estimate_tokens(one.text)) for one in found.facts]
 
     return search

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -21,6 +22,7 @@ from ltm_core.records import fact_record, message_record
 from ltm_core.scope import Scope
 from ltm_core.words import terms
 
+SMALL_TALK = Path(__file__).parents[1] / "benchmarks" / "small_talk.txt"
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 ANNA = Scope.user("anna")
 
@@ -138,7 +140,7 @@ def test_every_strategy_gives_all_items_with_falling_scores(items: list[Item], q
 @given(ITEMS, TEXTS)
 def test_a_fact_that_shares_a_word_outranks_all_that_share_none(items: list[Item], query: str) -> None:
     ranked = rank(asking(query, items))
-    matching = [each.relevance > 0 for each in ranked]
+    matching = [each.item.signals["coverage"] > 0 for each in ranked]
     assert matching == sorted(matching, reverse=True)
     assert matching == [bool(set(each.item.terms) & set(terms(query))) for each in ranked]
 
@@ -158,15 +160,22 @@ def test_plain_python_and_numpy_give_the_same_scores(items: list[Item], query: s
 
 
 @pytest.mark.parametrize("rest", ["", " piano chess sailing coffee garden" * 20])
-def test_relevance_is_one_where_all_words_match_however_long_the_text(rest: str) -> None:
-    ranked = rank(asking("Where in Lisbon is Oslo?", [item(f"lisbon oslo{rest}"), item("lisbon")]))
-    assert ranked[0].relevance == pytest.approx(1.0)
-    assert 0 < ranked[1].relevance < 1
+def test_what_has_all_words_is_more_probably_of_use_however_long_it_is(rest: str) -> None:
+    ranked = rank(asking("Where in Lisbon is Oslo?", [item(f"lisbon oslo{rest}"), item("lisbon"), item("chess")]))
+    chances = [each.relevance for each in ranked]
+    assert chances == sorted(chances, reverse=True)
+    assert chances[0] > 0.5 > chances[1] > chances[2] > 0.001
 
 
-def test_relevance_is_zero_where_no_word_is_shared_or_asked() -> None:
-    assert rank(asking("chess", [item("oslo")]))[0].relevance == 0.0
-    assert rank(asking("what is it?", [item("oslo")]))[0].relevance == 0.0
+def test_among_many_each_is_less_probably_the_one() -> None:
+    few, many = ([item("plays chess"), *(item(f"noise {n}") for n in range(count))] for count in (3, 300))
+    assert rank(asking("piano", few))[0].relevance > rank(asking("piano", many))[0].relevance
+
+
+@pytest.mark.parametrize("text", [*SMALL_TALK.read_text(encoding="utf-8").splitlines(), "👍", "..."])
+def test_nothing_is_of_use_for_small_talk(text: str) -> None:
+    items = [item("says good morning"), said(text), said("thanks, sounds great")]
+    assert {each.relevance for strategy in STRATEGIES.values() for each in strategy(asking(text, items))} == {0.0}
 
 
 def test_a_rare_word_weighs_more_than_a_common_one() -> None:
