@@ -301,7 +301,17 @@ class Arrays:
         return [int(row) for row in self._np.flatnonzero(living >= least)]
 
 
+FEW = 256  # rows that plain Python goes through as fast as numpy
+
+
+def columns(size: int) -> Columns:
+    """What is fastest for that many rows: numpy, where it is installed and worth its import."""
+    return _best() if size > FEW else _LISTS
+
+
 @lru_cache(maxsize=1)
-def columns() -> Columns:
-    """Columns of the kind that this installation can do best."""
-    return Arrays() if find_spec("numpy") else Lists()
+def _best() -> Columns:
+    return Arrays() if find_spec("numpy") else _LISTS
+
+
+_LISTS = Lists()

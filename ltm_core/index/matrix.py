@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from ..vectors import cosine, unpack
-from .columns import Column
+from .columns import FEW, Column
 
 
 class Matrix:
@@ -36,7 +36,10 @@ class Matrix:
 
     def drop(self, row: int) -> int | None:
         """Forget that a memory has a vector; returns where it stands."""
-        return self.rows.pop(row, None)
+        place = self.rows.pop(row, None)
+        if place is not None:
+            self._rows[place] = -1
+        return place
 
     def keep(self, row: int, place: int) -> None:
         """Let a vector that was dropped be that of another row."""
@@ -47,7 +50,7 @@ class Matrix:
         """How near each of `size` memories is to a unit vector, and 1 for those that have a vector."""
         if len(vector) != self._width:
             vector = ()
-        return (_by_numpy if find_spec("numpy") else _plainly)(self, vector, size)
+        return (_by_numpy if size > FEW and find_spec("numpy") else _plainly)(self, vector, size)
 
 
 def _plainly(matrix: Matrix, vector: Sequence[float], size: int) -> tuple[Column, Column]:
@@ -62,10 +65,10 @@ def _plainly(matrix: Matrix, vector: Sequence[float], size: int) -> tuple[Column
 def _by_numpy(matrix: Matrix, vector: Sequence[float], size: int) -> tuple[Column, Column]:
     import numpy
 
-    near, has = numpy.zeros(size), numpy.zeros(size)
+    near, has = numpy.zeros(size + 1), numpy.zeros(size + 1)  # the last for those that were dropped
     if len(vector) and matrix.rows:
         stacked: Any = numpy.frombuffer(matrix._numbers, dtype="f4").reshape(-1, matrix._width)
         rows = numpy.frombuffer(matrix._rows, dtype="i4")
         near[rows] = stacked @ numpy.asarray(vector, dtype="f4")
         has[rows] = 1.0
-    return near, has
+    return near[:size], has[:size]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -35,13 +36,15 @@ class Memories:
     """
 
     def __init__(self, ops: Columns | None = None) -> None:
-        self.ops = ops or columns()
+        self._ops = ops
         self.entries: list[Entry] = []
         self.rows: dict[str, int] = {}
         self.hidden: set[str] = set()  # ids of what is stored and may not be recalled
         self.stable: dict[str, None] = {}
         self.threads: dict[str, int] = {"": 0}
         self.speakers: dict[str, int] = {}
+        self.said: Counter[str] = Counter()  # by each speaker
+        self.of_thread: Counter[int] = Counter()  # memories of each
         self.types: dict[str, int] = {}
         self._words: dict[str, array[int]] = {}
         self._row_at = array("i")
@@ -51,6 +54,11 @@ class Memories:
         self._sizes = {"body": 0, "window": 0, "threads": 0}
         self._thread_lengths = array("d", [0.0])
         self.matrix = Matrix()
+
+    @property
+    def ops(self) -> Columns:
+        """What its columns are made with."""
+        return self._ops or columns(self.size)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -112,11 +120,8 @@ class Memories:
             return None
         left, right = self._columns["before"][row], self._columns["behind"][row]
         self._columns["alive"][row] = 0
-        self._sizes["body"] -= self._columns["length"][row]
-        self._sizes["window"] -= self._columns["window"][row]
+        self._count(row, -1)
         thread = self._columns["thread"][row]
-        self._thread_lengths[thread] -= self._columns["length"][row]
-        self._sizes["threads"] -= self._columns["length"][row] if thread else 0
         self._join(left, right, thread)
         return self.matrix.drop(row)
 
@@ -177,12 +182,20 @@ class Memories:
         }
         for name, value in values.items():
             self._columns[name].append(value)
-        self._sizes["body"] += len(entry.terms)
-        self._sizes["window"] += len(entry.terms)
-        self._thread_lengths[thread] += len(entry.terms)
-        self._sizes["threads"] += len(entry.terms) if thread else 0
+        self._count(row, 1)
         if thread:
             self._place(row, thread)
+
+    def _count(self, row: int, sign: int) -> None:
+        """Add a row to what is known of all, or take it off."""
+        length, thread = self._columns["length"][row], self._columns["thread"][row]
+        self._sizes["body"] += sign * length
+        self._sizes["window"] += sign * self._columns["window"][row]
+        self._thread_lengths[thread] += sign * length
+        _add(self.said, self.entries[row].speaker, sign)
+        if thread:
+            self._sizes["threads"] += sign * length
+            _add(self.of_thread, thread, sign)
 
     def _write(self, row: int, words: Iterable[str]) -> None:
         for word in words:
@@ -215,6 +228,13 @@ class Memories:
     @staticmethod
     def _number(names: dict[str, int], name: str) -> int:
         return names.setdefault(name, len(names))
+
+
+def _add(counts: Counter[Any], name: Any, sign: int) -> None:
+    """Count up or down; what is at nothing is not there."""
+    counts[name] += sign
+    if not counts[name]:
+        del counts[name]
 
 
 _COLUMNS: Mapping[str, str] = {

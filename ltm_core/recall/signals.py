@@ -64,7 +64,7 @@ class Asked:
     @cached_property
     def named(self) -> frozenset[str]:
         """The speakers that the query names."""
-        speakers = {speaker for part in self.parts for speaker in part.speakers}
+        speakers = {speaker for part in self.parts for speaker in part.said}
         return frozenset(speaker for speaker in speakers if not self.words.isdisjoint(name_words(speaker)))
 
     @cached_property
@@ -148,7 +148,7 @@ def session(asked: Asked) -> Columns:
         {term: part.ops.take(part.column("thread"), hit.rows) for term, hit in hits.items()}
         for part, hits in zip(asked.parts, asked.hits, strict=True)
     ]
-    total = sum(len(part.threads) - 1 for part in asked.parts)
+    total = sum(len(part.of_thread) for part in asked.parts)
     if total < 2:
         return [part.ops.zeros(part.size) for part in asked.parts]
     counted = _counted(asked, rows)
@@ -171,7 +171,7 @@ def about(asked: Asked) -> Columns:
 
 def other_speaker(asked: Asked) -> Columns:
     """1 for what another said than the one whom the query names, or than the user where it names nobody."""
-    if len(asked.named) > 1 or not (asked.named or any("user" in part.speakers for part in asked.parts)):
+    if len(asked.named) > 1 or not (asked.named or any("user" in part.said for part in asked.parts)):
         return [part.ops.zeros(part.size) for part in asked.parts]
     return [part.ops.mixed([(-1.0, 1.0, column)], part.size) for part, column in _each(asked, about(asked))]
 
