@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -36,7 +37,7 @@ Pending = bool | Literal["elsewhere"]
 
 CANDIDATES = 64  # for a strategy of one's own
 LARGE = 500  # candidates of each kind from a scope that is too large to be held
-SPARE = 10  # read beyond the limit, for what turns out to say the same, and to tell what fell out
+SPARE = 5  # read beyond the limit, for what turns out to say the same, and to tell what fell out
 MOST_PENDING = 10
 
 
@@ -82,9 +83,9 @@ class Recalling:
     async def recall(self, asked: Question) -> Recalled:
         """What `asked` is about, ranked, within its budget, and as text. Raises `ScopeError` for a foreign session."""
         await self._check_session(asked.who)
-        given, stable = await self._gather(asked)
+        (given, stable), waiting = await asyncio.gather(self._gather(asked), self._pending(asked))
         ranked = self._ranked(asked, given)
-        pending = fit_pending(await self._pending(asked), max_tokens=asked.max_tokens, prices=self._prices)
+        pending = fit_pending(waiting, max_tokens=asked.max_tokens, prices=self._prices)
         fitted = fit(
             ranked,
             stable=stable,

@@ -122,9 +122,11 @@ class Indexes:
         scopes = tuple(held.where.scopes[0] for held in known)
         every = Where("fact", scopes, test=known[0].where.test)
         owners = {held.where.scopes[0]: held for held in known}
-        for record in await self._store.scan(every.also(Compare("updated_at", "gte", since))):
+        changed = every.also(Compare("updated_at", "gte", since))
+        records, count = await asyncio.gather(self._store.scan(changed), self._store.count(every))
+        for record in records:
             self._take(owners[record.scope], record, now)
-        if await self._store.count(every) != sum(held.memories.known for held in known):
+        if count != sum(held.memories.known for held in known):
             return False
         for held in known:
             held.seen_at = now

@@ -37,6 +37,7 @@ class Memories:
 
     def __init__(self, ops: Columns | None = None) -> None:
         self._ops = ops
+        self.ops: Columns = ops or columns(0)
         self.entries: list[Entry] = []
         self.rows: dict[str, int] = {}
         self.hidden: set[str] = set()  # ids of what is stored and may not be recalled
@@ -54,11 +55,6 @@ class Memories:
         self._sizes = {"body": 0, "window": 0, "threads": 0}
         self._thread_lengths = array("d", [0.0])
         self.matrix = Matrix()
-
-    @property
-    def ops(self) -> Columns:
-        """What its columns are made with."""
-        return self._ops or columns(self.size)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -129,6 +125,10 @@ class Memories:
         """One number for each row: see `_COLUMNS`."""
         return self.ops.numbers(self._columns[name])
 
+    def neighbours(self, row: int) -> list[int]:
+        """The rows before and behind a row in its conversation."""
+        return [one for one in (self._columns["before"][row], self._columns["behind"][row]) if one != _NONE]
+
     def hits(self, word: str) -> Hits:
         """Where a word stands in what is alive."""
         positions = self.ops.numbers(self._words.get(word, array("i")))
@@ -160,6 +160,7 @@ class Memories:
         while len(self._thread_lengths) < len(self.threads):
             self._thread_lengths.append(0.0)
         self.entries.append(entry)
+        self.ops = self._ops or columns(self.size)
         self.rows[entry.id] = row
         if entry.stable:
             self.stable[entry.id] = None

@@ -294,13 +294,12 @@ class _Read:
     centre: float = 0.0
     scale: float = 1.0
 
-    def at(self, part: Memories, number: int, row: int) -> float:
+    def at(self, number: int, row: int, neighbours: Sequence[int]) -> float:
         """What it says of one memory."""
         own = self._at(number, row)
         if not self.signal.is_shared:
             return own
-        around = (part.column("before")[row], part.column("behind")[row])
-        return own + NEIGHBOURS * sum(self._at(number, near) for near in around if near >= 0)
+        return own + NEIGHBOURS * sum(self._at(number, near) for near in neighbours)
 
     def _at(self, number: int, row: int) -> float:
         return (float(self.columns[number][row]) - self.centre) * self.scale
@@ -354,8 +353,8 @@ class Scores:
 
     def signals(self, number: int, row: int) -> dict[str, float]:
         """What each signal says of one memory."""
-        part = self._asked.parts[number]
-        return {name: read.at(part, number, row) for name, read in self._read.items()}
+        neighbours = self._asked.parts[number].neighbours(row)
+        return {name: read.at(number, row, neighbours) for name, read in self._read.items()}
 
     def proposal(self, strategy: str, most: int) -> Proposal:
         """What a strategy looks at: all by its own order; for another than the built-in ones, some by each order."""

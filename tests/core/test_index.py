@@ -18,8 +18,7 @@ from ltm_core.index.memories import Memories, indexed
 from ltm_core.recall.rank import ALSO, weights
 from ltm_core.recall.signals import Asked, Scores
 from ltm_core.scope import Scope
-from ltm_core.stores.base import Put, Where
-from ltm_core.stores.moving import Store
+from ltm_core.stores.base import Put, Store, Where
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 WORDS = ["oslo", "lisbon", "garden", "piano", "chess"]
