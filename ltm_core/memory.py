@@ -158,6 +158,7 @@ class AsyncMemory:
         include: Sequence[str] = ("facts",),
         filters: Mapping[str, Any] | None = None,
         pending: Pending = True,
+        dates: bool = True,
     ) -> Recalled:
         """What matters for `query`, ranked, within a budget, and as text for a prompt.
 
@@ -174,10 +175,21 @@ class AsyncMemory:
             filters: `{"category": "work", "importance": {"gte": 0.5}, "tags": ["ui"]}`, for facts.
             pending: Whether to show what was told but is not learned yet; `elsewhere` leaves out what was told in this
                 session, for a prompt that holds its messages anyway.
+            dates: Whether days that the query speaks of ("in May", "last summer") bring what was said in them forward.
         """
         who = self._who(user_id, session_id, agent_id)
         asked = Question(
-            query, who, namespace, strategy, limit, max_tokens, min_relevance, include, condition(filters), pending
+            query,
+            who,
+            namespace,
+            strategy,
+            limit,
+            max_tokens,
+            min_relevance,
+            include,
+            condition(filters),
+            pending,
+            dates,
         )
         return await self.runtime.run(self.runtime.recalling.recall(asked))
 

@@ -14,6 +14,7 @@ from . import words
 from .dates import days_in
 from .errors import InvalidInput, ScopeError
 from .fence import fenced
+from .home import call
 from .index.embedded import Embedded
 from .index.held import Indexes
 from .index.memories import Memories
@@ -38,6 +39,7 @@ Pending = bool | Literal["elsewhere"]
 CANDIDATES = 64  # for a strategy of one's own
 LARGE = 500  # candidates of each kind from a scope that is too large to be held
 SPARE = 5  # read beyond the limit, for what turns out to say the same, and to tell what fell out
+RERANKED = 20
 MOST_PENDING = 10
 
 
@@ -55,6 +57,7 @@ class Question:
     include: Sequence[str] = ("facts",)
     filters: Condition | None = None
     pending: Pending = True
+    dates: bool = True
 
     def __post_init__(self) -> None:
         if isinstance(self.strategy, str) and self.strategy not in STRATEGIES:
@@ -84,7 +87,7 @@ class Recalling:
         """What `asked` is about, ranked, within its budget, and as text. Raises `ScopeError` for a foreign session."""
         await self._check_session(asked.who)
         (given, stable), waiting = await asyncio.gather(self._gather(asked), self._pending(asked))
-        ranked = self._ranked(asked, given)
+        ranked = await self._reranked(asked, self._ranked(asked, given))
         pending = fit_pending(waiting, max_tokens=asked.max_tokens, prices=self._prices)
         fitted = fit(
             ranked,
@@ -93,6 +96,7 @@ class Recalling:
             limit=asked.limit,
             max_tokens=asked.max_tokens,
             min_relevance=asked.min_relevance if asked.query.strip() else 0.0,
+            by_size=asked.strategy == "relevant",
             prices=self._prices,
         )
         found = [_scored(each) for each in fitted.ranked]
@@ -134,10 +138,10 @@ class Recalling:
         stable: list[Fact] = []
         kinds: list[_Kind] = []
         if "facts" in asked.include:
-            kinds.append(await self._facts(asked.who, asked.query, asked.namespace, now))
+            kinds.append(await self._facts(asked.who, asked.query, asked.namespace, now, dates=asked.dates))
             stable = await self._stable(asked, kinds[0])
         if "messages" in asked.include:
-            kinds.append(await self._messages(asked.who, asked.query, now))
+            kinds.append(await self._messages(asked.who, asked.query, now, dates=asked.dates))
         session = Scope.session(asked.who.session_id, asked.who.tenant) if asked.who.session_id else None
         for kind in kinds:
             filters = asked.filters if kind.where.kind == "fact" else None
@@ -147,16 +151,16 @@ class Recalling:
         has_vectors = any(kind.asked.vector is not None for kind in kinds)
         return Ranking(asked.query, words.terms(asked.query), items, total, now, has_vectors), stable
 
-    async def _facts(self, viewer: Viewer, query: str, namespace: str, now: datetime) -> _Kind:
+    async def _facts(self, viewer: Viewer, query: str, namespace: str, now: datetime, *, dates: bool = True) -> _Kind:
         where = visible_facts(viewer, namespace, now)
-        return await self._kind(where, await self.indexes.facts(viewer.scopes, namespace, now), query, now)
+        return await self._kind(where, await self.indexes.facts(viewer.scopes, namespace, now), query, now, dates)
 
-    async def _messages(self, who: Identity, query: str, now: datetime) -> _Kind:
+    async def _messages(self, who: Identity, query: str, now: datetime, *, dates: bool) -> _Kind:
         where = visible_messages(who, now)
-        return await self._kind(where, await self.indexes.messages(who.subject, now), query, now)
+        return await self._kind(where, await self.indexes.messages(who.subject, now), query, now, dates)
 
-    async def _kind(self, where: Where, held: list[Memories] | None, query: str, now: datetime) -> _Kind:
-        is_large, days = held is None, days_in(query, now)
+    async def _kind(self, where: Where, held: list[Memories] | None, query: str, now: datetime, dates: bool) -> _Kind:
+        is_large, days = held is None, days_in(query, now) if dates else None
         asked = Asked(query, held or (), now, days, are_facts=where.kind == "fact")
         vector = await self._vector(asked.meaning) if is_large or asked.total else None
         if is_large:
@@ -190,6 +194,20 @@ class Recalling:
         head = await self._turns.head(who.scope(MemoryScope.SESSION))
         if head is not None and head.subject.level is MemoryScope.USER and head.subject != who.subject:
             raise ScopeError(f"Session {who.session_id!r} belongs to another user. Use a session_id of its own.")
+
+    async def _reranked(self, asked: Question, ranked: Sequence[Ranked]) -> Sequence[Ranked]:
+        """The best in the order of the reranker, if there is one, and the others behind them."""
+        if self._policies.rerank is None or asked.strategy != "relevant" or not asked.query.strip():
+            return ranked
+        best, others = ranked[:RERANKED], ranked[RERANKED:]
+        texts = [each.item.content.text for each in best]
+        scores = await call(self._policies.rerank, asked.query, texts)
+        above = (others[0].score if others else 0.0) - min(scores, default=0.0)
+        again = [
+            replace(each, score=score + above, parts={"rerank": score + above})
+            for each, score in zip(best, scores, strict=True)
+        ]
+        return [*sorted(again, key=lambda each: -each.score), *others]
 
     def _ranked(self, asked: Question, given: Ranking) -> Sequence[Ranked]:
         if callable(asked.strategy):
@@ -243,7 +261,8 @@ class _Only:
 
 
 def _scored(each: Ranked) -> Fact | Message:
-    return each.item.content.model_copy(update={"score": each.score, "parts": dict(each.parts)})
+    told = {"score": each.score, "relevance": each.relevance, "parts": dict(each.parts)}
+    return each.item.content.model_copy(update={**told, "signals": dict(each.item.signals)})
 
 
 def _prices(count: CountTokens) -> Prices:
