@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -23,7 +22,7 @@ from .learn.worker import waiting_ids
 from .model import Fact, Message, Recalled
 from .policies import CountTokens, Item, Policies, Ranked, Ranking, Rendering, Strategy
 from .recall.budget import Prices, fit, fit_pending, stable_facts
-from .recall.gather import Found, Viewer, candidates, item_of, read_best, unshadowed, visible_facts, visible_messages
+from .recall.gather import Found, Viewer, candidates, items_of, read_best, unshadowed, visible_facts, visible_messages
 from .recall.rank import ALSO, STRATEGIES, weights
 from .recall.render import LATE, STABLE, line, pending_line
 from .recall.signals import Asked, Scores
@@ -86,7 +85,8 @@ class Recalling:
     async def recall(self, asked: Question) -> Recalled:
         """What `asked` is about, ranked, within its budget, and as text. Raises `ScopeError` for a foreign session."""
         await self._check_session(asked.who)
-        (given, stable), waiting = await asyncio.gather(self._gather(asked), self._pending(asked))
+        waiting = await self._pending(asked)  # before the facts: what is learned in between is seen twice, not never
+        given, stable = await self._gather(asked)
         ranked = await self._reranked(asked, self._ranked(asked, given))
         pending = fit_pending(waiting, max_tokens=asked.max_tokens, prices=self._prices)
         fitted = fit(
@@ -128,7 +128,7 @@ class Recalling:
         now = self._policies.clock()
         kind = await self._facts(viewer, query, namespace, now)
         found = await self._read(kind, filters, "relevant", limit)
-        items = [item_of(each, viewer, now) for each in found]
+        items = items_of(found, viewer.scopes, now, None)
         return Ranking(query, words.terms(query), items, kind.asked.total, now, kind.asked.vector is not None)
 
     async def _gather(self, asked: Question) -> tuple[Ranking, list[Fact]]:
@@ -143,10 +143,11 @@ class Recalling:
         if "messages" in asked.include:
             kinds.append(await self._messages(asked.who, asked.query, now, dates=asked.dates))
         session = Scope.session(asked.who.session_id, asked.who.tenant) if asked.who.session_id else None
+        scopes = asked.who.scopes
         for kind in kinds:
             filters = asked.filters if kind.where.kind == "fact" else None
             found = await self._read(kind, filters, strategy, asked.limit)
-            items += [item_of(each, asked.who, now, session) for each in found]
+            items += items_of(found, scopes, now, session)
         total = sum(kind.asked.total for kind in kinds)
         has_vectors = any(kind.asked.vector is not None for kind in kinds)
         return Ranking(asked.query, words.terms(asked.query), items, total, now, has_vectors), stable

@@ -16,7 +16,7 @@ Answer = Callable[[str, Recalled], str]
 
 LAST_MESSAGES = 20
 MOST_SENTENCES = 5
-FITS = 0.1  # how probable it must be that a fact is of use to be spoken of
+FITS = 0.3  # how probable it must be that a fact is of use to be spoken of
 
 _QUESTION = re.compile(
     r"\?|^(what|who|where|when|which|why|how|do|does|did|am|is|are|can|could|tell me)\b", re.IGNORECASE

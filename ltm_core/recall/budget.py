@@ -170,6 +170,7 @@ class _Choice:
     min_relevance: float
     shown: frozenset[str]
     said: list[_Said]
+    latest: _Said | None = None
     counts: Counter[type] = field(default_factory=Counter)
     left_out: list[LeftOut] = field(default_factory=list)
 
@@ -190,14 +191,18 @@ class _Choice:
             yield f"over the limit of {self.limit}"
         if content.id in self.shown:
             return
-        price = self.prices.line(content)
+        price = self._price(content)
         if price > self.room:
             yield f"needs {price} tokens, {max(math.floor(self.room), 0)} are left"
-        said = _Said.of(content)
-        yield from (f"same as {other.content.text!r}" for other in self.said if said.same_as(other))
+        self.latest = _Said.of(content)
+        yield from (f"same as {other.content.text!r}" for other in self.said if self.latest.same_as(other))
 
     def _add(self, content: Fact | Message) -> None:
         self.counts[type(content)] += 1
-        if content.id not in self.shown:
-            self.room -= self.prices.line(content)
-            self.said.append(_Said.of(content))
+        if content.id not in self.shown and self.latest is not None:
+            self.room -= self._price(content)
+            self.said.append(self.latest)
+
+    def _price(self, content: Fact | Message) -> int:
+        """What a line costs, where that matters."""
+        return self.prices.line(content) if self.room < math.inf else 0

@@ -134,16 +134,21 @@ async def unshadowed(store: Store, visible: Where, found: Sequence[Record]) -> l
     return [record for record in found if held.isdisjoint(above[record.id])]
 
 
-def item_of(found: Found, who: Viewer, now: datetime, session: Scope | None = None) -> Item:
+def items_of(found: Sequence[Found], scopes: Sequence[Scope], now: datetime, session: Scope | None) -> list[Item]:
     """What was found as ranking sees it; of messages, those of the present session are layer 0."""
-    record = found.record
-    if record.kind == "fact":
-        fact = fact_of(record)
-        layer = who.scopes.index(record.scope)
-        return Item(fact, record.terms, fact.updated_at, layer, fact.importance, fact.confidence, found.signals)
-    message = message_of(record)
-    layer = int(record.scope != session)
-    return Item(message, record.terms, message.created_at or now, layer, signals=found.signals)
+    layers = {scope: layer for layer, scope in enumerate(scopes)}
+    return [_fact(each, layers) if each.record.kind == "fact" else _message(each, session, now) for each in found]
+
+
+def _fact(found: Found, layers: Mapping[Scope, int]) -> Item:
+    fact, record = fact_of(found.record), found.record
+    layer = layers[record.scope]
+    return Item(fact, record.terms, fact.updated_at, layer, fact.importance, fact.confidence, found.signals)
+
+
+def _message(found: Found, session: Scope | None, now: datetime) -> Item:
+    message, layer = message_of(found.record), int(found.record.scope != session)
+    return Item(message, found.record.terms, message.created_at or now, layer, signals=found.signals)
 
 
 def _open_at(end: str, now: datetime) -> Condition:

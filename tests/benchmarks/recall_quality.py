@@ -34,6 +34,7 @@ CUTS = (5, 10, 20, 50)
 ROOMS = (500, 1000, 2000)
 COLUMNS = (*(f"R@{cut}" for cut in CUTS), "nDCG@10", *(f"R in {room}" for room in ROOMS))
 ASKING: dict[str, Any] = {"limit": 50, "pending": False, "min_relevance": 0.001}
+LEAST = (0.001, 0.1, 0.3, 0.5)
 SMALL_TALK = (Path(__file__).parent / "small_talk.txt").read_text(encoding="utf-8").splitlines()
 
 Search = Callable[[str], list["Hit"]]
@@ -266,3 +267,26 @@ def test_recall_of_evidence(path: Path | None, what: str) -> None:
             answer(outcomes[name], talk, take_in(talk))
         close()
     show(f"{path.stem}, {what}", outcomes)
+
+
+@pytest.mark.parametrize("path", files() or [None], ids=str)
+def test_small_talk_recalls_nothing_and_what_is_not_there_is_less_probable(path: Path | None) -> None:
+    if path is None:
+        pytest.skip("Set LTM_BENCH_DATA to the paths of data files; what they hold stands at the head of this file.")
+    silent, best = [], dict[str, list[float]]({"answerable": [], "adversarial": []})
+    with Memory("sqlite://", background=False) as memory:
+        for talk in json.loads(path.read_text(encoding="utf-8")):
+            messages(memory, talk)
+            how: dict[str, Any] = {"user_id": talk["id"], "include": ("messages",), **ASKING}
+            silent += [not memory.recall(text, **how).messages for text in SMALL_TALK]
+            for question in talk["questions"]:
+                kind = "adversarial" if str(question["category"]).startswith(("5", "abst")) else "answerable"
+                found = memory.recall(question["text"], **{**how, "limit": 1}).messages
+                best[kind].append(found[0].relevance or 0.0 if found else 0.0)
+    told(f"\n{path.stem}: {statistics.fmean(silent):.0%} of {len(silent)} times small talk recalls nothing")
+    for kind, chances in best.items():
+        shares = "  ".join(
+            f"{least} {sum(one < least for one in chances) / len(chances or [0.0]):.0%}" for least in LEAST
+        )
+        told(f"  {kind} ({len(chances)}): nothing at min_relevance of {shares}")
+    assert statistics.fmean(silent) >= 0.95
