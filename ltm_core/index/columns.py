@@ -255,6 +255,8 @@ class Arrays:
         return self._np.concatenate((first, second))
 
     def behind(self, first: Rows, second: Rows) -> Rows:  # noqa: D102
+        if not len(first) or not len(second):
+            return second[:0]
         return self._np.intersect1d(first + 1, second, assume_unique=True)
 
     def late(self, positions: Rows, ends: Rows, most: int) -> Rows:  # noqa: D102

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 from weakref import WeakValueDictionary
 
 from ..scope import Scope
-from ..stores.base import All, Compare, Record, Store, Where
+from ..stores.base import All, Compare, Order, Record, Store, Where, place
 from .embedded import Embedded
 from .entries import entry_of
 from .memories import Memories
@@ -21,6 +21,10 @@ MOST_BYTES = 256 * 2**20
 MOST_ROWS = 200_000
 # How far the clocks of those who write may be apart, and how long a write may take from its time to its commit.
 SLACK = timedelta(seconds=5)
+PAGE = 5_000
+FEW = 200  # vectors that are asked for by name
+
+_IN_ORDER: dict[str, Order] = {"fact": (("created_at", "asc"),), "message": (("number", "asc"),)}
 
 Wall = tuple[str, str, str]  # kind, token of the scope or subject, namespace
 
@@ -97,7 +101,7 @@ class Indexes:
             if self._held.setdefault(_wall(where), held) is held:
                 self._held.move_to_end(_wall(where))
             found.append(held)
-            if self._vectors is not None and not held.memories.has_all_vectors:
+            if self._vectors is not None and held.memories.bare:
                 await self._find_vectors(self._vectors, held, now)
         if any(held.is_new for held in found):
             self._make_room(len(wheres))
@@ -111,10 +115,20 @@ class Indexes:
             if await self._store.count(where) > self._most_rows:
                 return None
             held = Held(where, Memories(), now)
-            order = [("created_at", "asc")] if where.kind == "fact" else [("number", "asc")]
-            for record in await self._store.scan(where, order=order):  # type: ignore[arg-type]
+            async for record in self._every(where, _IN_ORDER[where.kind]):
                 self._take(held, record, now)
             return held
+
+    async def _every(self, where: Where, order: Order = ()) -> AsyncIterator[Record]:
+        """All records, a few thousand in memory at a time."""
+        after: tuple[Any, ...] | None = None
+        while True:
+            page = await self._store.scan(where, order=order, limit=PAGE, after=after)
+            for record in page:
+                yield record
+            if len(page) < PAGE:
+                return
+            after = place(page[-1], order)
 
     async def _facts_changed(self, known: Sequence[Held], now: datetime) -> bool:
         """Take in what has changed; False where something is amiss."""
@@ -150,13 +164,15 @@ class Indexes:
     async def _find_vectors(self, vectors: Embedded, held: Held, now: datetime) -> None:
         """Take in the vectors that were made since, and have made those that are missing."""
         test = [Compare("space", "eq", vectors.embedder.space)]
-        if held.vectors_at is not None:
+        if len(held.memories.bare) <= FEW:
+            test.append(Compare("target", "in", tuple(held.memories.bare)))
+        elif held.vectors_at is not None:
             test.append(Compare("created_at", "gte", held.vectors_at - SLACK))
-        for record in await self._store.scan(Where("vector", held.where.scopes, held.where.subject, All(*test))):
+        async for record in self._every(Where("vector", held.where.scopes, held.where.subject, All(*test))):
             fields = record.fields
             held.memories.put_vector(fields["target"], fields.get("content", ""), fields["embedding"])
         held.vectors_at = now
-        vectors.want(replace(held.where, test=All()), held.memories.without_vector())
+        vectors.want(replace(held.where, test=All()), tuple(held.memories.bare))
 
     def _take(self, held: Held, record: Record, now: datetime) -> None:
         self.reads += 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .columns import Columns, Rows, columns
@@ -42,6 +42,7 @@ class Memories:
         self.rows: dict[str, int] = {}
         self.hidden: set[str] = set()  # ids of what is stored and may not be recalled
         self.stable: dict[str, None] = {}
+        self.bare: dict[str, None] = {}  # ids of those without a vector
         self.threads: dict[str, int] = {"": 0}
         self.speakers: dict[str, int] = {}
         self.said: Counter[str] = Counter()  # by each speaker
@@ -82,7 +83,7 @@ class Memories:
     def put(self, record_id: str, entry: Entry | None) -> None:
         """Take a record in, or its next version; None for one that may not be recalled."""
         row = self.rows.get(record_id)
-        if row is not None and entry is not None and self.entries[row] == entry:
+        if row is not None and entry is not None and self.entries[row] == replace(entry, terms=()):
             return
         place = self.remove(record_id)
         if entry is None:
@@ -91,26 +92,19 @@ class Memories:
         self._append(entry)
         if row is not None and place is not None and self.entries[row].content == entry.content:
             self.matrix.keep(self.rows[record_id], place)
+            del self.bare[record_id]
 
     def put_vector(self, record_id: str, content: str, packed: bytes) -> None:
         """Take the vector of a memory in, unless it was made of another text."""
-        row = self.rows.get(record_id)
-        if row is not None and row not in self.matrix.rows and self.entries[row].content == content:
-            self.matrix.put(row, packed)
-
-    @property
-    def has_all_vectors(self) -> bool:
-        """Whether every memory has one."""
-        return len(self.matrix.rows) == len(self.rows)
-
-    def without_vector(self) -> list[str]:
-        """The ids of those that have no vector."""
-        return [one for one, row in self.rows.items() if row not in self.matrix.rows]
+        if record_id in self.bare and self.entries[self.rows[record_id]].content == content:
+            self.matrix.put(self.rows[record_id], packed)
+            del self.bare[record_id]
 
     def remove(self, record_id: str) -> int | None:
         """Forget a record; returns where its vector stands."""
         self.hidden.discard(record_id)
         self.stable.pop(record_id, None)
+        self.bare.pop(record_id, None)
         row = self.rows.pop(record_id, None)
         if row is None:
             return None
@@ -159,9 +153,10 @@ class Memories:
         thread = self._number(self.threads, entry.thread)
         while len(self._thread_lengths) < len(self.threads):
             self._thread_lengths.append(0.0)
-        self.entries.append(entry)
+        self.entries.append(replace(entry, terms=()))  # they are kept by position
         self.ops = self._ops or columns(self.size)
         self.rows[entry.id] = row
+        self.bare[entry.id] = None
         if entry.stable:
             self.stable[entry.id] = None
         self._write(row, entry.terms)

@@ -19,7 +19,7 @@ from ..index.entries import name_words
 from ..index.memories import Hits, Memories
 from ..words import terms, words
 
-Columns = list[Column]  # one for each index
+Columns = list[Column]  # one for each index; none at all where the signal says nothing of anything
 
 NEIGHBOURS = 0.1
 TINY = 1e-9
@@ -120,13 +120,9 @@ def window(asked: Asked) -> Columns:
 
 def phrase(asked: Asked) -> Columns:
     """Words of the query that stand side by side in both."""
-    pairs = dict.fromkeys(pairwise(asked.terms))
+    pairs = [(one, two) for one, two in dict.fromkeys(pairwise(asked.terms)) if one != two]
     rows = [
-        {
-            f"{one} {two}": part.rows_at(part.ops.behind(hits[one].positions, hits[two].positions))
-            for one, two in pairs
-            if one != two
-        }
+        {f"{one} {two}": part.rows_at(part.ops.behind(hits[one].positions, hits[two].positions)) for one, two in pairs}
         for part, hits in zip(asked.parts, asked.hits, strict=True)
     ]
     return _added(asked, _counted(asked, rows))
@@ -150,7 +146,7 @@ def session(asked: Asked) -> Columns:
     ]
     total = sum(len(part.of_thread) for part in asked.parts)
     if total < 2:
-        return [part.ops.zeros(part.size) for part in asked.parts]
+        return []
     counted = _counted(asked, rows)
     idf = _idf(asked, counted, total)
     mean = math.fsum(part.total_length("threads") for part in asked.parts) / total or 1.0
@@ -164,7 +160,7 @@ def about(asked: Asked) -> Columns:
     """1 for a fact about the one whom the query names, or about the user where it names nobody."""
     named = asked.named or {"user"}
     if len(named) > 1:
-        return [part.ops.zeros(part.size) for part in asked.parts]
+        return []
     (who,) = named
     return [part.ops.where(part.column("speaker"), part.speakers.get(who, -1)) for part in asked.parts]
 
@@ -172,7 +168,7 @@ def about(asked: Asked) -> Columns:
 def other_speaker(asked: Asked) -> Columns:
     """1 for what another said than the one whom the query names, or than the user where it names nobody."""
     if len(asked.named) > 1 or not (asked.named or any("user" in part.said for part in asked.parts)):
-        return [part.ops.zeros(part.size) for part in asked.parts]
+        return []
     return [part.ops.mixed([(-1.0, 1.0, column)], part.size) for part, column in _each(asked, about(asked))]
 
 
@@ -180,7 +176,7 @@ def date(asked: Asked) -> Columns:
     """1 for what was said in the days that the query speaks of."""
     days = asked.days
     if days is None:
-        return [part.ops.zeros(part.size) for part in asked.parts]
+        return []
     every = 10_000 if days.is_yearly else None
     return [part.ops.within(part.column("day"), days.first, days.last, of_each=every) for part in asked.parts]
 
@@ -188,7 +184,7 @@ def date(asked: Asked) -> Columns:
 def answers_when(asked: Asked) -> Columns:
     """1 for what says a time, where the query asks for one."""
     if not asked.words & {"when", "long", "date", "year", "month", "day"}:
-        return [part.ops.zeros(part.size) for part in asked.parts]
+        return []
     return [part.column("dated") for part in asked.parts]
 
 
@@ -200,7 +196,7 @@ def asks(asked: Asked) -> Columns:
 def vector(asked: Asked) -> Columns:
     """How near the meaning is: the cosine. What has no vector yet counts as the mean of the others."""
     if asked.vector is None:
-        return [part.ops.zeros(part.size) for part in asked.parts]
+        return []
     near = [(part.ops, *part.matrix.cosines(asked.vector, part.size)) for part in asked.parts]
     total = math.fsum(ops.moments(column, has)[0] for ops, column, has in near)
     mean = total / max(sum(ops.moments(has, has)[0] for ops, _, has in near), 1.0)
@@ -322,7 +318,8 @@ class Scores:
 
     def __init__(self, asked: Asked, weights: Mapping[str, float], also: Sequence[str] = ()) -> None:
         self._asked = asked
-        self._read = {name: _read(asked, SIGNALS[name]) for name in (*weights, *also)}
+        read = {name: _read(asked, SIGNALS[name]) for name in (*weights, *also)}
+        self._read = {name: one for name, one in read.items() if one.columns}
         self._weights = weights
         self.totals = [self._total(number, part) for number, part in enumerate(asked.parts)]
 
@@ -366,20 +363,21 @@ class Scores:
 
     def _total(self, number: int, part: Memories) -> Column:
         shared = part.ops.mixed(list(self._terms(number, is_shared=True)), part.size)
-        shared = part.ops.smoothed(shared, part.column("before"), part.column("behind"), NEIGHBOURS)
+        if part.of_thread:
+            shared = part.ops.smoothed(shared, part.column("before"), part.column("behind"), NEIGHBOURS)
         alone = list(self._terms(number, is_shared=False))
         return part.ops.mixed([(1.0, 0.0, shared), *alone], part.size)
 
     def _terms(self, number: int, *, is_shared: bool) -> Iterator[tuple[float, float, Column]]:
-        for name, weight in self._weights.items():
-            read = self._read[name]
-            if read.signal.is_shared is is_shared:
-                yield weight * read.scale, read.centre, read.columns[number]
+        for name, read in self._read.items():
+            weight = self._weights.get(name, 0.0) * read.scale
+            if weight and read.signal.is_shared is is_shared:
+                yield weight, read.centre, read.columns[number]
 
 
 def _read(asked: Asked, signal: Signal) -> _Read:
     columns = asked.read(signal.read)
-    if not signal.is_calibrated:
+    if not signal.is_calibrated or not columns:
         return _Read(signal, columns)
     moments = [part.ops.moments(column, part.column("alive")) for part, column in _each(asked, columns)]
     count = max(asked.total, 1)
@@ -393,6 +391,8 @@ def _lifetime(memory_type: str) -> float:
 
 
 def _best(asked: Asked, columns: Columns) -> Columns:
+    if not columns or not any(part.of_thread for part in asked.parts):
+        return []
     return [
         _of_thread(part, part.ops.largest(column, part.column("thread"), len(part.threads)))
         for part, column in _each(asked, columns)

@@ -17,6 +17,7 @@ import os
 import random
 import sqlite3
 import statistics
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -198,6 +199,43 @@ def dense(talk: dict[str, Any], what: str) -> Search:
     return search
 
 
+def mem0(talk: dict[str, Any], what: str) -> Search:
+    """mem0 with each text as one memory, nothing extracted, and the vectors of `local`: it needs no download so."""
+    os.environ["MEM0_TELEMETRY"] = "False"
+    from langchain_core.embeddings import Embeddings
+    from mem0 import Memory as Mem0
+
+    from ltm_core.embedding import local
+
+    embed: Any = local()
+
+    class Local(Embeddings):
+        def embed_documents(self, texts: list[str]) -> list[list[float]]:
+            return [list(map(float, vector)) for vector in embed(texts)]
+
+        def embed_query(self, text: str) -> list[float]:
+            return self.embed_documents([text])[0]
+
+    home = tempfile.mkdtemp()
+    place = {"path": home, "embedding_model_dims": 256, "on_disk": False}
+    config = {
+        "embedder": {"provider": "langchain", "config": {"model": Local(), "embedding_dims": 256}},
+        "vector_store": {"provider": "qdrant", "config": place},
+        "llm": {"provider": "openai", "config": {"api_key": "unused"}},
+        "history_db_path": f"{home}/history.db",
+    }
+    memory: Any = Mem0.from_config(config)
+    by_text = {text: turns for turns, text in texts(talk, what)}
+    for text in by_text:
+        memory.add(text, user_id="u", infer=False)
+
+    def search(question: str) -> list[Hit]:
+        found = memory.search(question, filters={"user_id": "u"}, top_k=50)["results"]
+        return [Hit(by_text[one["memory"]], estimate_tokens(one["memory"])) for one in found]
+
+    return search
+
+
 def systems(what: str) -> Iterator[tuple[str, Callable[[dict[str, Any]], Search], Callable[[], None]]]:
     """Each system: its name, how it takes a conversation in, and how it is put away."""
     ours = {"messages": messages, "facts": facts}[what]
@@ -205,6 +243,8 @@ def systems(what: str) -> Iterator[tuple[str, Callable[[dict[str, Any]], Search]
     with_vectors = bool(find_spec("wordllama"))
     if with_vectors:
         yield "dense alone (local)", lambda talk: dense(talk, what), lambda: None
+        if find_spec("mem0") and find_spec("langchain"):
+            yield "mem0, these vectors", lambda talk: mem0(talk, what), lambda: None
     for name, options in (("ltm-core", {}), ("ltm-core, local", {"embedder": "local"})):
         if not options or with_vectors:
             memory = Memory("sqlite://", background=False, **options)  # type: ignore[arg-type]

@@ -24,10 +24,10 @@ NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 WORDS = ["oslo", "lisbon", "garden", "piano", "chess"]
 
 
-def entry(number: int, text: list[str], thread: str) -> Entry:
+def entry(number: int, text: list[str], thread: str, version: int = 1) -> Entry:
     return Entry(
         id=str(number),
-        version=1,
+        version=version,
         name=("", str(number)),
         terms=tuple(text),
         thread=thread,
@@ -61,12 +61,12 @@ def test_an_index_that_was_changed_scores_like_one_made_anew(
 ) -> None:
     changed = Memories()
     now: dict[int, Entry] = {}
-    for number, text in changes:
+    for version, (number, text) in enumerate(changes):
         if text is None:
             changed.remove(str(number))
             now.pop(number, None)
         else:
-            now[number] = entry(number, text, f"t{number % 3}")
+            now[number] = entry(number, text, f"t{number % 3}", version)
             changed.put(str(number), now[number])
     anew = indexed([now[number] for number in sorted(now)])
     assert found(changed, f"{one} {two}") == pytest.approx(found(anew, f"{one} {two}"))
