@@ -7,14 +7,14 @@ import logging
 import os
 import weakref
 from collections import OrderedDict
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future
 from contextvars import Context
 from datetime import datetime
 from typing import Any, TypeVar
 from uuid import uuid4
 
-from .errors import UsageError
+from .errors import ConfigurationError, UsageError
 from .home import Home, call
 from .index.embedded import Embedded
 from .learn.align import align
@@ -92,6 +92,15 @@ class Runtime:
     async def embedded(self) -> bool:
         """Await that all that waits has its vectors; False where the embedder fails."""
         return await self.run(self.store.drain()) if isinstance(self.store, Embedded) else True
+
+    async def embed_all(self, tell: Callable[[int], None]) -> bool:
+        """Embed what has no vector yet, of everybody; `tell` hears how many records were looked at.
+
+        False where the embedder fails. Raises `ConfigurationError` without one.
+        """
+        if not isinstance(self.store, Embedded):
+            raise ConfigurationError("This memory has no embedder. Pass embedder=, for example 'local'.")
+        return await self.run(self.store.embed_all(tell))
 
     def wake(self) -> None:
         """Tell the worker that there is work."""

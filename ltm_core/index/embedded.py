@@ -88,6 +88,25 @@ class Embedded(Wrapper):
                 return False
         return True
 
+    async def embed_all(self, tell: Callable[[int], None]) -> bool:
+        """Embed what has no vector yet, of everybody; `tell` hears how many records were looked at. False on failure.
+
+        Safe to stop and start again: what has its vector is left as it is.
+        """
+        looked_at, after = 0, None
+        while subjects := await self.inner.subjects(after):
+            for subject in subjects:
+                for kind in KINDS:
+                    where = Where(kind, subject=subject)
+                    ids = [record.id for record in await self.inner.scan(where)]
+                    self.want(where, ids)
+                    looked_at += len(ids)
+                if not await self.drain():
+                    return False
+                tell(looked_at)
+            after = subjects[-1]
+        return True
+
     def _working(self) -> asyncio.Task[bool]:
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._work())

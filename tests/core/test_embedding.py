@@ -100,6 +100,20 @@ async def test_what_another_embedder_left_is_embedded_when_it_is_looked_for(tmp_
         assert len(await vectors(memory)) == 2
 
 
+async def test_all_are_embedded_on_demand_and_progress_is_told(tmp_path: Path) -> None:
+    url, told = f"sqlite:///{tmp_path}/memory.db", list[int]()
+    async with AsyncMemory(url, background=False) as memory:
+        await memory.facts.add("a", "walks the dog", scope_id="u")
+        await memory.sessions.add_message("s", "hello", user_id="v")
+        with pytest.raises(ConfigurationError, match="no embedder"):
+            await memory.runtime.embed_all(told.append)
+    async with AsyncMemory(url, embed=by_topic, background=False) as memory:
+        assert await memory.runtime.embed_all(told.append)
+        assert sorted(told) == told
+        assert told[-1] == 2
+        assert (len(await vectors(memory)), len(await vectors(memory, "v"))) == (1, 1)
+
+
 async def test_an_embedder_that_fails_costs_no_answer_and_no_write(url: str, caplog: pytest.LogCaptureFixture) -> None:
     async with AsyncMemory(url, embed=broken, background=False) as memory:
         await memory.facts.add("a", "walks the dog", scope_id="u")
