@@ -19,7 +19,8 @@ from .memories import Memories
 
 MOST_BYTES = 256 * 2**20
 # Beyond this a scope is not held: the database's own indexes give the candidates. Some 50 ms for a recall, measured.
-MOST_ROWS = 200_000 if find_spec("numpy") else 50_000
+MOST_ROWS = 200_000
+MOST_ROWS_PLAINLY = 50_000  # without numpy
 # How far the clocks of those who write may be apart, and how long a write may take from its time to its commit.
 SLACK = timedelta(seconds=5)
 PAGE = 5_000
@@ -57,11 +58,18 @@ class Indexes:
     """
 
     def __init__(
-        self, store: Store, vectors: Embedded | None = None, *, most_bytes: int = MOST_BYTES, most_rows: int = MOST_ROWS
+        self,
+        store: Store,
+        vectors: Embedded | None = None,
+        *,
+        most_bytes: int = MOST_BYTES,
+        most_rows: int | None = None,
     ) -> None:
         self._store = store
         self._vectors = vectors
         self._most_bytes = most_bytes
+        if most_rows is None:
+            most_rows = MOST_ROWS if find_spec("numpy") else MOST_ROWS_PLAINLY
         self._most_rows = most_rows
         self._held: OrderedDict[Wall, Held] = OrderedDict()
         self._locks: WeakValueDictionary[Wall, asyncio.Lock] = WeakValueDictionary()
