@@ -54,7 +54,7 @@ class Indexes:
     - messages: conversations that went on since (by their heads), what is new in them, and how many there are.
 
     Where the count does not agree (something was removed for good, or moved in from elsewhere), the index is made anew.
-    A change that leaves the count as it was and bears an older time than it should is seen when it is proposed.
+    A change that leaves the count as it was and bears an older time than it should ranks by its old words until then.
     """
 
     def __init__(
