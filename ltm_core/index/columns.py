@@ -28,7 +28,7 @@ class Columns(Protocol):
     """What can be done with columns."""
 
     def numbers(self, held: array[Any]) -> Rows:
-        """`held` as this kind of column; only to be used until `held` changes."""
+        """A copy of `held` as this kind of column."""
         ...
 
     def zeros(self, size: int) -> Column:
@@ -116,7 +116,7 @@ class Lists:
     """Columns as lists."""
 
     def numbers(self, held: array[Any]) -> Rows:  # noqa: D102
-        return held
+        return held[:]
 
     def zeros(self, size: int) -> Column:  # noqa: D102
         return [0.0] * size
@@ -213,7 +213,7 @@ class Arrays:
         self._np = numpy
 
     def numbers(self, held: array[Any]) -> Rows:  # noqa: D102
-        return self._np.frombuffer(held, dtype=held.typecode) if len(held) else self._np.zeros(0, held.typecode)
+        return self._np.array(held, dtype=held.typecode)
 
     def zeros(self, size: int) -> Column:  # noqa: D102
         return self._np.zeros(size)

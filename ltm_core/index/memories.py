@@ -56,6 +56,7 @@ class Memories:
         self._sizes = {"body": 0, "window": 0, "threads": 0}
         self._thread_lengths = array("d", [0.0])
         self.matrix = Matrix()
+        self._copies: dict[str, Rows] = {}  # until the next change, for whoever still reads them then
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -102,6 +103,7 @@ class Memories:
 
     def remove(self, record_id: str) -> int | None:
         """Forget a record; returns where its vector stands."""
+        self._copies = {}
         self.hidden.discard(record_id)
         self.stable.pop(record_id, None)
         self.bare.pop(record_id, None)
@@ -116,8 +118,13 @@ class Memories:
         return self.matrix.drop(row)
 
     def column(self, name: str) -> Rows:
-        """One number for each row: see `_COLUMNS`."""
-        return self.ops.numbers(self._columns[name])
+        """One number for each row, as it is now: see `_COLUMNS`."""
+        return self._copied(name, self._columns[name])
+
+    def _copied(self, name: str, held: array[Any]) -> Rows:
+        if name not in self._copies:
+            self._copies[name] = self.ops.numbers(held)
+        return self._copies[name]
 
     def neighbours(self, row: int) -> list[int]:
         """The rows before and behind a row in its conversation."""
@@ -126,18 +133,18 @@ class Memories:
     def hits(self, word: str) -> Hits:
         """Where a word stands in what is alive."""
         positions = self.ops.numbers(self._words.get(word, array("i")))
-        alive, of_position = self.column("alive"), self.ops.numbers(self._row_at)
+        alive, of_position = self.column("alive"), self._copied("row_at", self._row_at)
         if len(self.rows) < self.size:
             positions = self.ops.kept(positions, self.ops.take(alive, self.ops.take(of_position, positions)))
         rows = self.ops.take(of_position, positions)
-        ends = self.ops.take(self.ops.numbers(self._ends), rows)
+        ends = self.ops.take(self._copied("ends", self._ends), rows)
         late = self.ops.late(positions, ends, TAIL)
         following = self.ops.take(self.column("behind"), self.ops.take(of_position, late))
         return Hits(positions, rows, self.ops.present(following))
 
     def rows_at(self, positions: Rows) -> Rows:
         """The rows in which positions lie."""
-        return self.ops.take(self.ops.numbers(self._row_at), positions)
+        return self.ops.take(self._copied("row_at", self._row_at), positions)
 
     def total_length(self, name: str) -> float:
         """The sum of all lengths: of `body`, of `window`, or of `threads`."""
@@ -146,7 +153,7 @@ class Memories:
     @property
     def thread_lengths(self) -> Rows:
         """How many words each thread has."""
-        return self.ops.numbers(self._thread_lengths)
+        return self._copied("thread_lengths", self._thread_lengths)
 
     def _append(self, entry: Entry) -> None:
         row = self.size

@@ -321,6 +321,9 @@ class Scores:
         read = {name: _read(asked, SIGNALS[name]) for name in (*weights, *also)}
         self._read = {name: one for name, one in read.items() if one.columns}
         self._weights = weights
+        # What the index is like now: it may follow a change while what was proposed is read.
+        self._sizes = [part.size for part in asked.parts]
+        self._now = {name: [part.column(name) for part in asked.parts] for name in ("alive", "at", "importance")}
         self.totals = [self._total(number, part) for number, part in enumerate(asked.parts)]
 
     def best(self, count: int) -> list[tuple[int, int]]:
@@ -329,13 +332,15 @@ class Scores:
 
     def latest(self, count: int) -> list[tuple[int, int]]:
         """Those that were said or changed last, whatever was asked."""
-        return self._top([part.column("at") for part in self._asked.parts], count)
+        return self._top(self._now["at"], count)
 
     def foremost(self, count: int) -> list[tuple[int, int]]:
         """Those of the most specific scope, the most important first, whatever was asked."""
         weights = [
-            part.ops.mixed([(1.0, 2.0 * number, part.column("importance"))], part.size)
-            for number, part in enumerate(self._asked.parts)
+            part.ops.mixed([(1.0, 2.0 * number, column)], size)
+            for number, (part, column, size) in enumerate(
+                zip(self._asked.parts, self._now["importance"], self._sizes, strict=True)
+            )
         ]
         return self._top(weights, count)
 
@@ -343,14 +348,14 @@ class Scores:
         found = [
             (float(column[row]), number, row)
             for number, (part, column) in enumerate(_each(self._asked, columns))
-            for row in part.ops.top(column, part.column("alive"), count)
+            for row in part.ops.top(column, self._now["alive"][number], count)
         ]
         found.sort(key=lambda each: (-each[0], self._asked.parts[each[1]].entries[each[2]].name))
         return [(number, row) for _, number, row in found[:count]]
 
     def signals(self, number: int, row: int) -> dict[str, float]:
         """What each signal says of one memory."""
-        neighbours = self._asked.parts[number].neighbours(row)
+        neighbours = [near for near in self._asked.parts[number].neighbours(row) if near < self._sizes[number]]
         return {name: read.at(number, row, neighbours) for name, read in self._read.items()}
 
     def proposal(self, strategy: str, most: int) -> Proposal:

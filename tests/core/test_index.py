@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -176,3 +177,23 @@ async def test_nothing_crosses_a_wall(two: tuple[AsyncMemory, AsyncMemory]) -> N
     other = await here.recall("chess", user_id="v", include=("facts", "messages"))
     assert not other
     assert not other.left_out
+
+
+async def test_recalls_and_writes_at_the_same_time_do_not_disturb_each_other(
+    two: tuple[AsyncMemory, AsyncMemory],
+) -> None:
+    here, _ = two
+    await here.facts.add_many({"key": f"k{n}", "value": f"note {n}", "scope_id": "u"} for n in range(400))
+    await here.sessions.add_messages("s", [f"note {n}" for n in range(400)], user_id="u")
+
+    async def writes(number: int) -> None:
+        await here.facts.update(f"k{number}", f"changed note {number}", scope_id="u")
+        await here.sessions.add_message("s", f"new note {number}", user_id="u")
+
+    async def recalls(number: int) -> None:
+        found = await here.recall(f"note {number}", user_id="u", include=("facts", "messages"), filters={"key": "k7"})
+        assert {fact.key for fact in found.facts} <= {"k7"}
+        assert found.messages
+
+    await asyncio.gather(*(work(number) for number in range(30) for work in (writes, recalls)))
+    assert "new note 29" in await said(here, "new note 29")
