@@ -90,11 +90,10 @@ def local() -> Embed:
     missing = [name for name in ("numpy", "safetensors", "tokenizers", "wordllama") if find_spec(name) is None]
     if missing:
         raise MissingExtra(f"The local embedder needs {missing[0]}, which", "local")
-    return partial(_mean_of_words)
+    return partial(_mean_of_words, *_local_model())  # read now, and not within somebody's first recall
 
 
-def _mean_of_words(texts: Sequence[str]) -> list[Any]:
-    tokenizer, table = _local_model()
+def _mean_of_words(tokenizer: Any, table: Any, texts: Sequence[str]) -> list[Any]:
     return [_mean(table, tokenizer.encode(text, add_special_tokens=False).ids) for text in texts]
 
 
