@@ -21,18 +21,20 @@ STOP_WORDS = frozenset((files(__package__) / "stop_words.txt").read_text(encodin
 
 # What small talk is made of: where a text is such words and phrases and stop words, there is nothing to recall.
 _CHATTER = (files(__package__) / "chatter.txt").read_text(encoding="utf-8").split("\n")
+_ASKING = frozenset(["how", "what", "when", "where", "which", "who", "whom", "why"])
 _PHRASES = re.compile(rf"\b(?:{'|'.join(sorted(filter(None, _CHATTER), key=len, reverse=True))})\b")
 
 
 def is_small_talk(text: str) -> bool:
-    """Whether `text` says nothing that anything could be recalled for.
+    """Whether `text` says nothing that anything could be recalled for. What asks something is no small talk.
 
-    >>> is_small_talk("Thanks, sounds great!"), is_small_talk("👍"), is_small_talk("Who am I?")
+    >>> is_small_talk("Thanks, sounds great!"), is_small_talk("👍"), is_small_talk("Hello, who am I?")
     (True, True, False)
     """
     said = " ".join(words(text))
     rest = _PHRASES.sub(" ", said)
-    return bool(text.strip()) and (rest != said or not said) and STOP_WORDS.issuperset(rest.split())
+    left = frozenset(rest.split())
+    return bool(text.strip()) and (rest != said or not said) and left <= STOP_WORDS - _ASKING
 
 
 def _stemmed(word: str) -> str:

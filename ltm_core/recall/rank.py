@@ -15,7 +15,7 @@ from ..model import Fact
 from ..policies import Item, Ranked, Ranking, Strategy
 from ..words import is_small_talk
 
-# What was said. Found on two kinds of conversation at once, each conversation judged by weights found without it.
+# What was said. Chosen on two kinds of conversation at once, after a search that held out each conversation in turn.
 MESSAGES: Mapping[str, float] = {
     "body": 0.3,
     "window": 0.3,
@@ -110,9 +110,9 @@ class Odds:
         return 1 / (1 + math.exp(-max(min(odds, 50.0), -50.0)))
 
 
-# Logistic regression on the best fifteen of each question, over scopes of five to some hundred memories, each
-# conversation judged by odds found without it; a third of the questions were asked of another conversation, and a
-# third was small talk. docs/explanation/recall.md shows how often what was given a probability was of use.
+# Logistic regression, rounded, on the best fifteen of each question, over scopes of five to some hundred memories; a
+# third of the questions were asked of another conversation, and a third was small talk. How often what was given a
+# probability was of use, in conversations that were held out: docs/explanation/recall.md.
 ODDS: Mapping[str, Odds] = {
     "fact": Odds(base=-2.5, score=0.64, coverage=2.5, size=-1.15),
     "message": Odds(base=-1.4, score=0.47, coverage=2.3, size=-0.85),

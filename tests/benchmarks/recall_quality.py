@@ -36,6 +36,7 @@ ROOMS = (500, 1000, 2000)
 COLUMNS = (*(f"R@{cut}" for cut in CUTS), "nDCG@10", *(f"R in {room}" for room in ROOMS))
 ASKING: dict[str, Any] = {"limit": 50, "pending": False, "min_relevance": 0.001}
 LEAST = (0.001, 0.1, 0.3, 0.5)
+# In view when chatter.txt was written: this shows that it holds, not how well it does on other phrases.
 SMALL_TALK = (Path(__file__).parent / "small_talk.txt").read_text(encoding="utf-8").splitlines()
 
 Search = Callable[[str], list["Hit"]]
