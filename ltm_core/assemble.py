@@ -11,6 +11,7 @@ from os import PathLike
 from typing import Any, TypedDict, Unpack
 from uuid import uuid4
 
+from .embedding import embedder_of
 from .errors import ConfigurationError
 from .learn.by_model import ModelExtractor
 from .learn.offline import extract_offline
@@ -18,7 +19,7 @@ from .learn.reconcile import reconcile as reconcile_in_code
 from .learn.summarise import summarise_by_words
 from .learn.summary_by_model import ModelSummariser
 from .learn.turns import SessionLimits, SummaryTrigger
-from .llm import Complete
+from .llm import Complete, Embed
 from .policies import (
     ALL_OPERATIONS,
     Clock,
@@ -29,6 +30,7 @@ from .policies import (
     Reconcile,
     Redact,
     Render,
+    Rerank,
     Summarise,
 )
 from .recall.budget import estimate_tokens
@@ -123,6 +125,9 @@ class Options(TypedDict, total=False):
     extract: Extract | None
     reconcile: Reconcile | None
     rank: Rank | None
+    rerank: Rerank | None
+    embedder: str | Embed | None
+    embed: Embed | None
     render: Render | None
     redact: Redact | None
     summarise: Summarise | None
@@ -132,16 +137,22 @@ class Options(TypedDict, total=False):
     allow: Iterable[str]
 
 
+_NAMED = ("model", "complete", "embedder", "embed")
+
+
 def policies_of(**options: Unpack[Options]) -> Policies:
     """What was passed, completed by the defaults."""
     ways = [options.get("model"), options.get("complete"), options.get("extract")]
     if sum(way is not None for way in ways) > 1:
         raise ConfigurationError("model=, complete= and extract= all say how to extract. Pass one of them.")
-    given = {name: value for name, value in options.items() if value is not None and name not in ("model", "complete")}
+    given = {name: value for name, value in options.items() if value is not None and name not in _NAMED}
     model = options.get("model") if options.get("complete") is None else options.get("complete")
     if model is not None:
         complete = complete_of(model)
         given = {"extract": ModelExtractor(complete), "summarise": ModelSummariser(complete), **given}
+    embedder = options.get("embedder") if options.get("embed") is None else options.get("embed")
+    if embedder is not None:
+        given["embedder"] = embedder_of(embedder)
     defaults: dict[str, Any] = {
         "clock": utc_now,
         "extract": extract_offline,

@@ -333,7 +333,7 @@ def _runtime(storage: Any, tenant: str | None) -> Runtime:
 
 def _candidate(fact: Fact) -> Candidate:
     shared = Candidate.model_fields.keys() & Fact.model_fields.keys()
-    fields = {name: getattr(fact, name) for name in shared - {"score", "parts"}}
+    fields = {name: getattr(fact, name) for name in shared - {"score", "relevance", "parts", "signals"}}
     about, name, item = split_key(fact.key)
     place = {"attribute": fact.attribute or name, "item": fact.item or item}
     if not fact.attribute:

@@ -56,6 +56,10 @@ class AsyncMemory:
         model: A model as litellm names it (`openai/gpt-4o-mini`, extra `litellm`). Without `model`, `complete` and
             `extract` the offline extractor learns from plain English statements.
         complete: A model as a callable: role messages in, text out; sync or async.
+        embedder: Compares meanings too: `local` (extra `local`, no download), `sentence-transformers/…`,
+            `fastembed/…`, a model as litellm names it, or a callable (also as `embed`). Vectors are made in the
+            background.
+        rerank: Looks at the best once more: a query and texts in, how relevant each is out; see `ltm_core.policies`.
         extract, reconcile, rank, render, summarise, redact, count_tokens, clock: Replace a step; see
             `ltm_core.policies`.
         instructions: What a model should capture, in your words.
@@ -164,6 +168,7 @@ class AsyncMemory:
         include: Sequence[str] = ("facts",),
         filters: Mapping[str, Any] | None = None,
         pending: Pending = True,
+        dates: bool = True,
     ) -> Recalled:
         """What matters for `query`, ranked, within a budget, and as text for a prompt.
 
@@ -174,15 +179,27 @@ class AsyncMemory:
             strategy: `relevant`, `recent`, `all`, or a callable that ranks (`ltm_core.policies.Ranking`).
             limit: Most facts, and most messages, that come back; None for all.
             max_tokens: Most tokens of `Recalled.text`; None for no bound.
-            min_relevance: From 0 to 1: the share of the query's words, by weight, that a fact must have.
+            min_relevance: From 0 to 1: about how probable it must be that an item is of use. 0.001 keeps common small
+                talk from recalling anything, and what was asked for from being lost.
             include: `facts`, `messages`, or both.
             filters: `{"category": "work", "importance": {"gte": 0.5}, "tags": ["ui"]}`, for facts.
             pending: Whether to show what was told but is not learned yet; `elsewhere` leaves out what was told in this
                 session, for a prompt that holds its messages anyway.
+            dates: Whether days that the query speaks of ("in May", "last summer") bring what was said in them forward.
         """
         who = self._who(user_id, session_id, agent_id)
         asked = Question(
-            query, who, namespace, strategy, limit, max_tokens, min_relevance, include, condition(filters), pending
+            query,
+            who,
+            namespace,
+            strategy,
+            limit,
+            max_tokens,
+            min_relevance,
+            include,
+            condition(filters),
+            pending,
+            dates,
         )
         return await self.runtime.run(self.runtime.recalling.recall(asked))
 
@@ -204,10 +221,11 @@ class AsyncMemory:
         return await self.runtime.run(forget(self.facts, what, who, namespace))
 
     async def flush(self, timeout: float | None = None) -> bool:  # noqa: ASYNC109 # part of the public face
-        """Learn all that waits, without regard to pauses between tries. True if nothing is left waiting."""
+        """Learn and embed all that waits, without regard to pauses between tries. True if nothing is left waiting."""
         try:
             async with asyncio.timeout(timeout):
-                return await self.runtime.teach(self.runtime.worker.drain())
+                learned = await self.runtime.teach(self.runtime.worker.drain())
+                return await self.runtime.embedded() and learned
         except TimeoutError:
             return False
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -80,11 +80,15 @@ class Scored(Model):
 
     Attributes:
         score: How well it fits the query, higher is better; None outside of a recall. Comparable within one recall.
+        relevance: How probable it is that it is of use for the query, 0 to 1; None outside of a recall.
         parts: What each signal added to the score.
+        signals: What each signal said, before it was weighed.
     """
 
     score: float | None = Field(default=None, exclude=True, repr=False)
+    relevance: float | None = Field(default=None, exclude=True, repr=False)
     parts: dict[str, float] = Field(default_factory=dict, exclude=True, repr=False)
+    signals: dict[str, float] = Field(default_factory=dict, exclude=True, repr=False)
 
 
 class Message(Scored):
@@ -343,17 +347,22 @@ class Recalled(Model):
         return bool(self.facts or self.messages or self.pending)
 
     def explain(self) -> str:
-        """One line per item with every part of its score, then what was left out and why."""
+        """A table: each item with each signal, its weight and what it added; then what was left out and why."""
         items: list[tuple[Scored, str]] = [(fact, fact.text or fact.key) for fact in self.facts]
         items += [(message, message.text) for message in self.messages]
-        lines = [_explain(item, text) for item, text in items]
+        lines = [line for place, (item, text) in enumerate(items, 1) for line in _explain(place, item, text)]
         lines += [f"  left out ({left.why}): {left.text}" for left in self.left_out]
         return "\n".join(lines) or "Nothing was found."
 
 
-def _explain(item: Scored, text: str) -> str:
-    parts = " ".join(f"{name}={value:+.3f}" for name, value in sorted(item.parts.items()))
-    return f"{item.score or 0.0:7.3f}  {text}  [{parts}]"
+def _explain(place: int, item: Scored, text: str) -> Iterator[str]:
+    """The lines of one item: the signals that added most come first."""
+    useful = "" if item.relevance is None else f", {item.relevance:.0%} likely of use"
+    yield f"{place}. {text}  (score {item.score or 0.0:.3f}{useful})"
+    for name, added in sorted(item.parts.items(), key=lambda part: -abs(part[1])):
+        said = item.signals.get(name)
+        how = f"{said:8.2f} × {added / said:5.2f} = " if said else " " * 19
+        yield f"   {name:14}{how}{added:+.3f}"
 
 
 class Session(Model):

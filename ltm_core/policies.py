@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from .embedding import Embedder
 from .model import Candidate, Fact, FactUpdate, LeftOut, Message, Summary
 from .scope import Identity
 
@@ -105,6 +106,7 @@ class Item:
     Attributes:
         terms: Analysed words, the attribute's own words included.
         layer: 0 for the most specific scope of the identity.
+        signals: What speaks for it, comparable with the other items of its kind; `ltm_core.recall.signals` names them.
     """
 
     content: Fact | Message
@@ -113,6 +115,7 @@ class Item:
     layer: int = 0
     importance: float = 0.5
     confidence: float = 1.0
+    signals: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +124,9 @@ class Ranking:
 
     Attributes:
         terms: Analysed words of the query.
-        total: How many items the scopes hold in all, for the weight of a rare word.
+        items: The best candidates by the built-in formula, the newest and the most important among them.
+        total: How many memories there are in all.
+        has_vectors: Whether meanings were compared too.
     """
 
     query: str
@@ -129,6 +134,7 @@ class Ranking:
     items: Sequence[Item]
     total: int
     now: datetime
+    has_vectors: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +148,8 @@ class Ranked:
 
 
 Rank = Callable[[Ranking], Sequence[Ranked]]
+Rerank = Callable[[str, Sequence[str]], Sequence[float] | Awaitable[Sequence[float]]]
+"""Takes a query and texts, gives how relevant each is, the higher the better. May block or be async."""
 Strategy = Callable[[Ranking], Sequence[Ranked]]
 
 
@@ -181,6 +189,8 @@ class Policies:
     redact: Redact | None = None
     instructions: str = ""
     allow: frozenset[str] = ALL_OPERATIONS
+    embedder: Embedder | None = None
+    rerank: Rerank | None = None
 
 
 @dataclass(frozen=True, slots=True)

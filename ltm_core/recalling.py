@@ -2,29 +2,43 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Literal
 from uuid import uuid4
 
 from . import words
+from .dates import days_in
 from .errors import InvalidInput, ScopeError
 from .fence import fenced
+from .home import call
+from .index.embedded import Embedded
+from .index.held import Indexes
+from .index.memories import Memories
 from .learn.turns import WAITING, Turns
 from .learn.worker import waiting_ids
 from .model import Fact, Message, Recalled
 from .policies import CountTokens, Item, Policies, Ranked, Ranking, Rendering, Strategy
 from .recall.budget import Prices, fit, fit_pending, stable_facts
-from .recall.gather import gather_facts, gather_messages, gather_stable, total
-from .recall.rank import STRATEGIES
+from .recall.gather import Found, Viewer, candidates, items_of, read_best, unshadowed, visible_facts, visible_messages
+from .recall.rank import ALSO, STRATEGIES, weights
 from .recall.render import LATE, STABLE, line, pending_line
-from .records import message_of
+from .recall.signals import Asked, Scores
+from .records import fact_of, message_of
 from .scope import Identity, MemoryScope, Scope
 from .stores.base import Compare, Condition, Store, Where
+from .vectors import pack, unpack
+
+log = logging.getLogger("ltm_core")
 
 Pending = bool | Literal["elsewhere"]
 
-CANDIDATES = 64
+CANDIDATES = 64  # for a strategy of one's own
+LARGE = 500  # candidates of each kind from a scope that is too large to be held
+SPARE = 5  # read beyond the limit, for what turns out to say the same, and to tell what fell out
+RERANKED = 20
 MOST_PENDING = 10
 
 
@@ -42,6 +56,7 @@ class Question:
     include: Sequence[str] = ("facts",)
     filters: Condition | None = None
     pending: Pending = True
+    dates: bool = True
 
     def __post_init__(self) -> None:
         if isinstance(self.strategy, str) and self.strategy not in STRATEGIES:
@@ -63,13 +78,17 @@ class Recalling:
         self._policies = policies
         self._turns = turns
         self._prices = _prices(policies.count_tokens)
+        vectors = store if isinstance(store, Embedded) else None
+        self._vectors = vectors
+        self.indexes = Indexes(store, vectors)
 
     async def recall(self, asked: Question) -> Recalled:
         """What `asked` is about, ranked, within its budget, and as text. Raises `ScopeError` for a foreign session."""
         await self._check_session(asked.who)
-        ranked = self._ranked(asked, await self._gather(asked))
-        stable = await self._stable(asked)
-        pending = fit_pending(await self._pending(asked), max_tokens=asked.max_tokens, prices=self._prices)
+        waiting = await self._pending(asked)  # before the facts: what is learned in between is seen twice, not never
+        given, stable = await self._gather(asked)
+        ranked = await self._reranked(asked, self._ranked(asked, given))
+        pending = fit_pending(waiting, max_tokens=asked.max_tokens, prices=self._prices)
         fitted = fit(
             ranked,
             stable=stable,
@@ -77,6 +96,7 @@ class Recalling:
             limit=asked.limit,
             max_tokens=asked.max_tokens,
             min_relevance=asked.min_relevance if asked.query.strip() else 0.0,
+            by_size=asked.strategy == "relevant",
             prices=self._prices,
         )
         found = [_scored(each) for each in fitted.ranked]
@@ -97,12 +117,77 @@ class Recalling:
 
     async def search(self, scope: Scope, query: str, *, namespace: str, limit: int) -> list[Fact]:
         """Facts of one scope that share a word with `query`, best first."""
-        terms = words.terms(query)
-        now = self._policies.clock()
-        items = await gather_facts(self._store, _Only((scope,)), terms, namespace=namespace, now=now, limit=CANDIDATES)
-        ranking = Ranking(query, terms, items, len(items), now)
-        found = [_scored(each) for each in self._policies.rank(ranking) if each.relevance > 0]
+        given = await self.candidates(_Only((scope,)), query, namespace=namespace, limit=limit)
+        found = [_scored(each) for each in self._policies.rank(given) if each.item.signals["coverage"] > 0]
         return [fact for fact in found if isinstance(fact, Fact)][:limit]
+
+    async def candidates(
+        self, viewer: Viewer, query: str, *, namespace: str, filters: Condition | None = None, limit: int
+    ) -> Ranking:
+        """The best facts of these scopes for `query`, for ranking."""
+        now = self._policies.clock()
+        kind = await self._facts(viewer, query, namespace, now)
+        found = await self._read(kind, filters, "relevant", limit)
+        items = items_of(found, viewer.scopes, now, None)
+        return Ranking(query, words.terms(query), items, kind.asked.total, now, kind.asked.vector is not None)
+
+    async def _gather(self, asked: Question) -> tuple[Ranking, list[Fact]]:
+        """The candidates of all kinds, and the facts of the stable block."""
+        now, strategy = self._policies.clock(), asked.strategy if isinstance(asked.strategy, str) else ""
+        items: list[Item] = []
+        stable: list[Fact] = []
+        kinds: list[_Kind] = []
+        if "facts" in asked.include:
+            kinds.append(await self._facts(asked.who, asked.query, asked.namespace, now, dates=asked.dates))
+            stable = await self._stable(asked, kinds[0])
+        if "messages" in asked.include:
+            kinds.append(await self._messages(asked.who, asked.query, now, dates=asked.dates))
+        session = Scope.session(asked.who.session_id, asked.who.tenant) if asked.who.session_id else None
+        scopes = asked.who.scopes
+        for kind in kinds:
+            filters = asked.filters if kind.where.kind == "fact" else None
+            found = await self._read(kind, filters, strategy, asked.limit)
+            items += items_of(found, scopes, now, session)
+        total = sum(kind.asked.total for kind in kinds)
+        has_vectors = any(kind.asked.vector is not None for kind in kinds)
+        return Ranking(asked.query, words.terms(asked.query), items, total, now, has_vectors), stable
+
+    async def _facts(self, viewer: Viewer, query: str, namespace: str, now: datetime, *, dates: bool = True) -> _Kind:
+        where = visible_facts(viewer, namespace, now)
+        return await self._kind(where, await self.indexes.facts(viewer.scopes, namespace, now), query, now, dates)
+
+    async def _messages(self, who: Identity, query: str, now: datetime, *, dates: bool) -> _Kind:
+        where = visible_messages(who, now)
+        return await self._kind(where, await self.indexes.messages(who.subject, now), query, now, dates)
+
+    async def _kind(self, where: Where, held: list[Memories] | None, query: str, now: datetime, dates: bool) -> _Kind:
+        is_large, days = held is None, days_in(query, now) if dates else None
+        asked = Asked(query, held or (), now, days, are_facts=where.kind == "fact")
+        vector = await self._vector(asked.meaning) if is_large or asked.total else None
+        if is_large:
+            near = (self._vectors.embedder.space, vector) if self._vectors and vector else None
+            held = await candidates(self._store, where, asked.terms, near, now, limit=LARGE)
+        return _Kind(where, replace(asked, parts=held or (), vector=unpack(vector) if vector else None))
+
+    async def _vector(self, meaning: str) -> bytes | None:
+        """What the embedder makes of a query; None without one, and where it fails: words are compared all the same."""
+        if self._vectors is None or not meaning.strip():
+            return None
+        try:
+            (vector,) = await self._vectors.embedder.vectors([meaning])
+        except Exception:
+            log.exception("The query could not be embedded; what is recalled was found by its words.")
+            return None
+        return pack(vector)
+
+    async def _read(self, kind: _Kind, filters: Condition | None, strategy: str, limit: int | None) -> list[Found]:
+        parts, total = kind.asked.parts, kind.asked.total
+        if limit == 0 or total == 0:
+            return []
+        scores = Scores(kind.asked, weights(kind.where.kind, vectors=kind.asked.vector is not None), ALSO)
+        proposal = scores.proposal(strategy, max(CANDIDATES, limit or total))
+        count = total if limit is None or strategy not in STRATEGIES else limit + SPARE
+        return await read_best(self._store, kind.where, filters, parts, proposal, count)
 
     async def _check_session(self, who: Identity) -> None:
         if who.session_id is None or who.user_id is None:
@@ -111,26 +196,19 @@ class Recalling:
         if head is not None and head.subject.level is MemoryScope.USER and head.subject != who.subject:
             raise ScopeError(f"Session {who.session_id!r} belongs to another user. Use a session_id of its own.")
 
-    async def _gather(self, asked: Question) -> Ranking:
-        terms, now = words.terms(asked.query), self._policies.clock()
-        items: list[Item] = []
-        size = 0
-        most = max(CANDIDATES, asked.limit or 0) if asked.limit is not None else 100_000
-        if "facts" in asked.include:
-            items += await gather_facts(
-                self._store,
-                asked.who,
-                terms,
-                namespace=asked.namespace,
-                now=now,
-                filters=asked.filters,
-                limit=most,
-            )
-            size += await total(self._store, asked.who, "fact")
-        if "messages" in asked.include:
-            items += await gather_messages(self._store, asked.who, terms, now=now, limit=most)
-            size += await total(self._store, asked.who, "message")
-        return Ranking(asked.query, terms, items, size, now)
+    async def _reranked(self, asked: Question, ranked: Sequence[Ranked]) -> Sequence[Ranked]:
+        """The best in the order of the reranker, if there is one, and the others behind them."""
+        if self._policies.rerank is None or asked.strategy != "relevant" or not asked.query.strip():
+            return ranked
+        best, others = ranked[:RERANKED], ranked[RERANKED:]
+        texts = [each.item.content.text for each in best]
+        scores = await call(self._policies.rerank, asked.query, texts)
+        above = (others[0].score if others else 0.0) - min(scores, default=0.0)
+        again = [
+            replace(each, score=score + above, parts={"rerank": score + above})
+            for each, score in zip(best, scores, strict=True)
+        ]
+        return [*sorted(again, key=lambda each: -each.score), *others]
 
     def _ranked(self, asked: Question, given: Ranking) -> Sequence[Ranked]:
         if callable(asked.strategy):
@@ -139,11 +217,12 @@ class Recalling:
             return self._policies.rank(given)
         return STRATEGIES[asked.strategy](given)
 
-    async def _stable(self, asked: Question) -> list[Fact]:
-        if "facts" not in asked.include or asked.filters is not None or asked.limit == 0:
+    async def _stable(self, asked: Question, kind: _Kind) -> list[Fact]:
+        if asked.filters is not None or asked.limit == 0:
             return []
-        now = self._policies.clock()
-        return stable_facts(await gather_stable(self._store, asked.who, namespace=asked.namespace, now=now))
+        ids = tuple(sorted(one for part in kind.asked.parts for one in part.stable))
+        found = await self._store.scan(replace(kind.where, ids=ids)) if ids else []
+        return stable_facts(map(fact_of, await unshadowed(self._store, kind.where, found)))
 
     async def _pending(self, asked: Question) -> list[Message]:
         """What the person told and is not learned yet, newest last."""
@@ -168,6 +247,14 @@ class Recalling:
 
 
 @dataclass(frozen=True, slots=True)
+class _Kind:
+    """Facts or messages: which may be seen, and the query put to their indexes."""
+
+    where: Where
+    asked: Asked
+
+
+@dataclass(frozen=True, slots=True)
 class _Only:
     """Somebody who sees these scopes and no other."""
 
@@ -175,7 +262,8 @@ class _Only:
 
 
 def _scored(each: Ranked) -> Fact | Message:
-    return each.item.content.model_copy(update={"score": each.score, "parts": dict(each.parts)})
+    told = {"score": each.score, "relevance": each.relevance, "parts": dict(each.parts)}
+    return each.item.content.model_copy(update={**told, "signals": dict(each.item.signals)})
 
 
 def _prices(count: CountTokens) -> Prices:

@@ -7,15 +7,16 @@ import logging
 import os
 import weakref
 from collections import OrderedDict
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future
 from contextvars import Context
 from datetime import datetime
 from typing import Any, TypeVar
 from uuid import uuid4
 
-from .errors import UsageError
+from .errors import ConfigurationError, UsageError
 from .home import Home, call
+from .index.embedded import Embedded
 from .learn.align import align
 from .learn.turns import SUMMARY, SessionLimits, SummaryTrigger, Turns
 from .learn.worker import MANY, POLL, Batch, Settled, Worker
@@ -57,6 +58,7 @@ class Runtime:
         poll: float = POLL,
         learned: Settled | None = None,
     ) -> None:
+        store = Embedded(store, policies.embedder, policies.clock) if policies.embedder else store
         self.store = store
         self.policies = policies
         self.tenant = tenant
@@ -108,6 +110,19 @@ class Runtime:
         """What learning a job did, if this process did it lately."""
         return self._outcomes.get(job_id)
 
+    async def embedded(self) -> bool:
+        """Await that all that waits has its vectors; False where the embedder fails."""
+        return await self.run(self.store.drain()) if isinstance(self.store, Embedded) else True
+
+    async def embed_all(self, tell: Callable[[int], None]) -> bool:
+        """Embed what has no vector yet, of everybody; `tell` hears how many records were looked at.
+
+        False where the embedder fails. Raises `ConfigurationError` without one.
+        """
+        if not isinstance(self.store, Embedded):
+            raise ConfigurationError("This memory has no embedder. Pass embedder=, for example 'local'.")
+        return await self.run(self.store.embed_all(tell))
+
     def wake(self) -> None:
         """Tell the worker that there is work."""
         if self._background and not self._closed:
@@ -139,6 +154,7 @@ class Runtime:
         """In a forked child: what is open belongs to the parent."""
         self.store.forget_connections()
         self.turns.forget()
+        self.recalling.indexes.forget()
         self.worker.forget()
         self._opening = self._sweeper = None
         self._open = False

@@ -22,6 +22,7 @@ FLOORS = (
     (
         "model",
         "words",
+        "dates",
         "values",
         "attributes",
         "llm",
@@ -43,6 +44,9 @@ FLOORS = (
         "reading_facts",
         "asking",
         "litellm_model",
+        "embedding",
+        "index",
+        "index.*",
         "testing",
         "testing.*",
     ),

@@ -27,7 +27,7 @@ class LongTermMemoryRetriever(BaseRetriever):
 
     Attributes:
         k: Most facts that come back, and most messages; `invoke(query, k=2)` says it for once.
-        min_relevance: From 0 to 1: the share of the query's words, by weight, that a fact must have.
+        min_relevance: From 0 to 1: how probable it must be that a fact is of use.
         filters: As in `memory.recall`.
         include: `facts`, `messages`, or both.
         strict: Raise what goes wrong with the memory, instead of logging it and finding nothing.

@@ -16,7 +16,7 @@ Answer = Callable[[str, Recalled], str]
 
 LAST_MESSAGES = 20
 MOST_SENTENCES = 5
-FITS = 0.2  # the share of a question's words, by weight, that a fact must have to be spoken of
+FITS = 0.1  # how probable it must be that a fact is of use to be spoken of
 
 _QUESTION = re.compile(
     r"\?|^(what|who|where|when|which|why|how|do|does|did|am|is|are|can|could|tell me)\b", re.IGNORECASE
@@ -49,7 +49,8 @@ def offline(said: str, recalled: Recalled) -> str:
     """An answer in plain sentences from what was recalled."""
     if not _QUESTION.search(said):
         return "Thank you, I will remember that."
-    known = [to_you(fact.text) for fact in recalled.facts[:MOST_SENTENCES]]
+    fitting = [fact for fact in recalled.facts if fact.signals.get("match")]
+    known = [to_you(fact.text) for fact in fitting[:MOST_SENTENCES]]
     return " ".join([*known, *_just_told(said, recalled.pending, known)]) or "I do not know that yet."
 
 

@@ -60,6 +60,16 @@ Key = Annotated[
 JobId = Annotated[str, typer.Argument(metavar="ID", help="As `ltm jobs` shows it.", show_default=False)]
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="As `ltm runs` shows it.", show_default=False)]
 OwnedBy = Annotated[MemoryScope, typer.Option("--scope", help="Whose fact: the user's, the session's, …")]
+Embedder = Annotated[
+    str | None,
+    typer.Option(
+        "--embedder",
+        envvar="LTM_EMBEDDER",
+        metavar="NAME",
+        help="Compare meanings too: local, or a model as litellm names it.",
+        show_default=False,
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Model = Annotated[
     str | None,
@@ -162,12 +172,13 @@ def recall(
     include: Annotated[
         list[Kind] | None, typer.Option("--include", help="What to find besides facts.", show_default=False)
     ] = None,
+    embedder: Embedder = None,
     json: AsJson = False,
 ) -> None:
     """Find what matters for a question, best first."""
     place.check_somebody()
     kinds = dict.fromkeys(["facts", *(kind.value for kind in include or ())])
-    with place.memory() as memory:
+    with place.memory(embedder=embedder) as memory:
         found = memory.recall(query, limit=limit, max_tokens=max_tokens, include=tuple(kinds), **place.who)
     if json:
         scored = {"facts": list(map(_scored, found.facts)), "messages": list(map(_scored, found.messages))}
@@ -176,6 +187,21 @@ def recall(
         typer.echo("Nothing is remembered that fits.")
     else:
         show.console().print(show.printable(found.explain()) if explain else show.recalled_table(found))
+
+
+@app.command()
+@located
+def embed(
+    place: Place, embedder: Annotated[str, typer.Argument(metavar="EMBEDDER", help="As for --embedder of recall.")]
+) -> None:
+    """Make vectors of all facts and messages that have none of this embedder, of everybody."""
+    with place.memory(embedder=embedder) as memory:
+        runtime = memory.runtime
+        done = runtime.home.wait(runtime.embed_all(lambda count: typer.echo(f"{count:,} looked at", err=True)))
+    if not done:
+        typer.echo("The embedder failed; what is missing is made when you start again.", err=True)
+        raise typer.Exit(1)
+    typer.echo("All have their vectors.")
 
 
 def _scored(item: Any) -> dict[str, Any]:

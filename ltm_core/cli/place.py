@@ -44,9 +44,9 @@ class Place:
         str, typer.Option("--tenant", envvar="LTM_TENANT", metavar="NAME", help="The wall between customers.")
     ] = "default"
 
-    def memory(self, *, background: bool = False, model: str | None = None) -> Memory:
+    def memory(self, *, background: bool = False, model: str | None = None, embedder: str | None = None) -> Memory:
         """The memory itself; nothing is learned behind a command's back unless `background`."""
-        return Memory(self.db, tenant=self.tenant, background=background, model=model)
+        return Memory(self.db, tenant=self.tenant, background=background, model=model, embedder=embedder)
 
     @property
     def who(self) -> Who:

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from .. import words
 from ..errors import InvalidInput, NotFound
 from ..filters import condition
 from ..model import Fact, Message, messages_of, valid_json
 from ..policies import Policies, Ranked, Ranking
-from ..recall.gather import current_at, gather_facts
+from ..recall.gather import current_at
 from ..records import fact_of
 from ..scope import Identity, MemoryScope, Scope, digest
 from ..stores.base import All, AnyOf, Compare, Condition, Record, Store, Where
@@ -65,7 +64,7 @@ class OwnProvider(MemoryProvider):
         if limit < 0:
             raise InvalidInput("limit cannot be negative. Pass how many memories you want at most.")
         asked = self._ranking(self._owner(user_id), query, _condition(filters))
-        ranked = sorted(self._policies.rank(await self.memory.runtime.run(asked)), key=_relevance, reverse=True)
+        ranked = sorted(self._policies.rank(await asked), key=_relevance, reverse=True)
         return [_dict(each) for each in ranked[:limit]]
 
     async def get(self, user_id: str, memory_id: str) -> dict[str, Any] | None:
@@ -141,11 +140,10 @@ class OwnProvider(MemoryProvider):
         return [fact_of(record) for record in found]
 
     async def _ranking(self, owner: Scope, query: str, filters: Condition | None) -> Ranking:
-        runtime, terms = self.memory.runtime, words.terms(query)
-        items = await gather_facts(
-            runtime.store, _Only((owner,)), terms, namespace="", now=runtime.now(), filters=filters, limit=CANDIDATES
+        work = self.memory.runtime.recalling.candidates(
+            _Only((owner,)), query, namespace="", filters=filters, limit=CANDIDATES
         )
-        return Ranking(query, terms, items, len(items), runtime.now())
+        return await self.memory.runtime.run(work)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,8 @@ MOST_LEFT_OUT = 100
 STABLE_SHARE = 1 / 2
 PENDING_SHARE = 1 / 4
 SAME = 0.9
+# Score that a memory must have more to be worth e times the room: docs/explanation/recall.md.
+PER_SIZE = 0.5
 
 # Ideographs, kana, Hangul, full-width forms and emoji: about a token for each character.
 _WIDE = re.compile("[\u1100-\u11ff\u2e80-\ud7ff\uf900-\ufaff\ufe30-\uffef\U00010000-\U0003ffff]")
@@ -61,11 +63,13 @@ def fit(
     limit: int | None,
     max_tokens: int | None,
     min_relevance: float = 0.0,
+    by_size: bool = False,
     prices: Prices,
 ) -> Fitted:
     """Choose, best first, what is handed over; what needs too much room is passed over for smaller ones behind it.
 
     Room goes to `pending` (as `fit_pending` gave it), then to `stable`, at most half of `max_tokens`, then to `ranked`.
+    With `by_size`, a memory of twice the size must matter more to be taken where room is short.
     What stands in the stable block already takes no room a second time. `limit` counts facts and messages apart. The
     sum of all prices never exceeds `max_tokens`; the reasons for up to 100 of the others are given.
     """
@@ -82,8 +86,14 @@ def fit(
         shown=frozenset(fact.id for fact in kept),
         said=[_Said.of(fact) for fact in kept],
     )
-    chosen = [each for each in ranked if choice.takes(each)]
-    return Fitted(stable=kept, ranked=chosen, left_out=choice.left_out)
+    considered = sorted(ranked, key=lambda each: -_worth(each, prices)) if by_size and max_tokens else ranked
+    taken = {id(each) for each in considered if choice.takes(each)}
+    return Fitted(stable=kept, ranked=[each for each in ranked if id(each) in taken], left_out=choice.left_out)
+
+
+def _worth(each: Ranked, prices: Prices) -> float:
+    """What a memory is worth for the room that it takes."""
+    return each.score - PER_SIZE * math.log(max(prices.line(each.item.content), 1))
 
 
 def fit_pending(pending: Sequence[Message], *, max_tokens: int | None, prices: Prices) -> list[Message]:
@@ -160,6 +170,7 @@ class _Choice:
     min_relevance: float
     shown: frozenset[str]
     said: list[_Said]
+    latest: _Said | None = None
     counts: Counter[type] = field(default_factory=Counter)
     left_out: list[LeftOut] = field(default_factory=list)
 
@@ -180,14 +191,18 @@ class _Choice:
             yield f"over the limit of {self.limit}"
         if content.id in self.shown:
             return
-        price = self.prices.line(content)
+        price = self._price(content)
         if price > self.room:
             yield f"needs {price} tokens, {max(math.floor(self.room), 0)} are left"
-        said = _Said.of(content)
-        yield from (f"same as {other.content.text!r}" for other in self.said if said.same_as(other))
+        self.latest = _Said.of(content)
+        yield from (f"same as {other.content.text!r}" for other in self.said if self.latest.same_as(other))
 
     def _add(self, content: Fact | Message) -> None:
         self.counts[type(content)] += 1
-        if content.id not in self.shown:
-            self.room -= self.prices.line(content)
-            self.said.append(_Said.of(content))
+        if content.id not in self.shown and self.latest is not None:
+            self.room -= self._price(content)
+            self.said.append(self.latest)
+
+    def _price(self, content: Fact | Message) -> int:
+        """What a line costs, where that matters."""
+        return self.prices.line(content) if self.room < math.inf else 0

@@ -1,24 +1,25 @@
-"""Gather: everything that may matter for a query, from all scopes that the identity may see."""
+"""Gather: what may matter for a query, proposed by the indexes and read from the database under its wall."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
-from ..attributes import attributes
-from ..model import Fact
+from ..index.entries import WITHDRAWN, entry_of
+from ..index.memories import Memories, indexed
 from ..policies import Item
 from ..records import fact_id, fact_of, message_of
 from ..scope import Identity, Scope
 from ..stores.base import All, AnyOf, Compare, Condition, Order, Record, Store, Where
 
 _ENDS = ("deleted_at", "archived_at", "expires_at", "valid_to")
-_UPDATED: Order = (("updated_at", "desc"),)
+_LATEST: dict[str, Order] = {"fact": (("updated_at", "desc"),), "message": (("created_at", "desc"),)}
 _IMPORTANT: Order = (("importance", "desc"),)
-_SAID: Order = (("created_at", "desc"),)
-_MOST_STABLE = 100
+MOST_STABLE = 100
+MOST_IDS = 500  # in one query
+MORE = 4  # times as many are read where not enough of the best may be shown
 
 
 class Viewer(Protocol):
@@ -30,68 +31,27 @@ class Viewer(Protocol):
         ...
 
 
-async def gather_facts(
-    store: Store,
-    identity: Viewer,
-    terms: Sequence[str],
-    *,
-    namespace: str,
-    now: datetime,
-    filters: Condition | None = None,
-    limit: int,
-) -> list[Item]:
-    """Current facts that `identity` may see, as candidates for ranking: one per key, that of the most specific scope.
+class Proposed(Protocol):
+    """All memories of one kind, scored."""
 
-    All of them where there are fewer than `limit`. Else the `limit` newest, the `limit` that share most words with
-    `terms`, and some of the most important.
-    """
-    visible = _visible(identity, namespace, now)
-    wanted = visible.also(filters) if filters else visible
-    found = await store.scan(wanted, order=_UPDATED, limit=limit)
-    if len(found) == limit:
-        by_words = await store.search_text(wanted, terms, limit) if terms else []
-        by_weight = await store.scan(wanted, order=_IMPORTANT, limit=max(limit // 4, 1))
-        found = _once([*by_words, *found, *by_weight])
-    layers = {scope: layer for layer, scope in enumerate(identity.scopes)}
-    return [_fact_item(record, layers[record.scope]) for record in await _unshadowed(store, visible, found)]
+    def best(self, count: int) -> Sequence[tuple[int, int]]:
+        """The indexes and rows of the best, best first."""
+        ...
+
+    def signals(self, number: int, row: int) -> dict[str, float]:
+        """What speaks for one of them."""
+        ...
 
 
-async def gather_stable(store: Store, identity: Viewer, *, namespace: str, now: datetime) -> list[Fact]:
-    """Current facts that may belong into the stable block, whatever is asked: pinned ones and the user's profile."""
-    names = tuple(name for name, row in attributes().items() if row.profile)
-    profile = All(Compare("attribute", "in", names), Compare("about", "eq", "user"))
-    visible = _visible(identity, namespace, now)
-    wanted = visible.also(AnyOf(Compare("pinned", "eq", True), profile))
-    found = await store.scan(wanted, order=_IMPORTANT, limit=_MOST_STABLE)
-    return [fact_of(record) for record in await _unshadowed(store, visible, found)]
+def visible_facts(viewer: Viewer, namespace: str, now: datetime) -> Where:
+    """The facts that `viewer` may see and that hold at `now`."""
+    return Where("fact", viewer.scopes, test=All(Compare("namespace", "eq", namespace), *current_at(now)))
 
 
-async def gather_messages(
-    store: Store,
-    identity: Identity,
-    terms: Sequence[str],
-    *,
-    now: datetime,
-    filters: Condition | None = None,
-    limit: int,
-) -> list[Item]:
-    """Messages of the identity's subject, as candidates for ranking; those of the present session are layer 0.
-
-    All of them where there are fewer than `limit`, else up to `limit` each of those that share most words with
-    `terms` and of the latest. Raises `ScopeError` where the identity names neither a user nor a session.
-    """
-    where = Where("message", subject=identity.subject, test=_open_at("deleted_at", now))
-    where = where.also(filters) if filters else where
-    found = await store.scan(where, order=_SAID, limit=limit)
-    if len(found) == limit and terms:
-        found = _once([*await store.search_text(where, terms, limit), *found])
-    return [_message_item(record, identity, now) for record in found]
-
-
-async def total(store: Store, identity: Identity, kind: str) -> int:
-    """How many records of `kind` the candidates were chosen from: what makes a word rare."""
-    whose = {"subject": identity.subject} if kind == "message" else {"scopes": identity.scopes}
-    return await store.count(Where(kind, **whose))
+def visible_messages(identity: Identity, now: datetime) -> Where:
+    """The messages of the identity's subject. Raises `ScopeError` where it names neither a user nor a session."""
+    test = All(_open_at("deleted_at", now), Compare(WITHDRAWN, "exists", False))
+    return Where("message", subject=identity.subject, test=test)
 
 
 def current_at(now: datetime) -> list[Condition]:
@@ -99,22 +59,74 @@ def current_at(now: datetime) -> list[Condition]:
     return [_open_at(end, now) for end in _ENDS]
 
 
-def _visible(identity: Viewer, namespace: str, now: datetime) -> Where:
-    test = All(Compare("namespace", "eq", namespace), *current_at(now))
-    return Where("fact", scopes=identity.scopes, test=test)
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A record that was proposed and is there, and what speaks for it."""
+
+    record: Record
+    signals: Mapping[str, float]
 
 
-def _open_at(end: str, now: datetime) -> Condition:
-    return AnyOf(Compare(end, "exists", False), Compare(end, "gt", now))
+async def read_best(
+    store: Store,
+    visible: Where,
+    filters: Condition | None,
+    parts: Sequence[Memories],
+    proposed: Proposed,
+    count: int,
+) -> list[Found]:
+    """The best `count` of what was proposed, as the database has them now, visible and admitted by `filters`.
+
+    Where some are not, more are read, until there are enough or no more.
+    """
+    wanted = visible.also(filters) if filters else visible
+    found: list[Found] = []
+    asked, most = 0, count
+    while len(found) < count:
+        places = proposed.best(most)
+        ids = {parts[number].entries[row].id: (number, row) for number, row in places[asked:]}
+        if not ids:
+            break
+        records = await _those(store, wanted, ids)
+        there = {record.id: record for record in await unshadowed(store, visible, records)}
+        found += [Found(there[one], proposed.signals(*place)) for one, place in ids.items() if one in there]
+        asked, most = len(places), most * MORE
+    return found[:count]
 
 
-def _once(records: Iterable[Record]) -> list[Record]:
-    return list({record.id: record for record in records}.values())
+async def _those(store: Store, where: Where, ids: Collection[str]) -> list[Record]:
+    """The records of these ids; where they are many, out of all."""
+    if len(ids) <= MOST_IDS:
+        return await store.scan(replace(where, ids=tuple(sorted(ids))))
+    return [record for record in await store.scan(where) if record.id in ids]
 
 
-async def _unshadowed(store: Store, visible: Where, found: Sequence[Record]) -> list[Record]:
+async def candidates(
+    store: Store, where: Where, terms: Sequence[str], near: tuple[str, bytes] | None, now: datetime, *, limit: int
+) -> list[Memories]:
+    """An index of what the database itself finds, for scopes that are too large to be held: those that share most
+    words, the nearest by vector, the latest and the most important, up to `limit` each."""
+    found = [*await store.scan(where, order=_LATEST[where.kind], limit=limit)]
+    found += await store.search_text(where, terms, limit) if terms else []
+    if near is not None:
+        found += [each.record for each in await store.search_vector(where, *near, limit)]
+    if where.kind == "fact":
+        found += await store.scan(where, order=_IMPORTANT, limit=max(limit // MORE, 1))
+    scopes = where.scopes or (where.subject,)
+    layers: dict[Scope | None, list[Record]] = {scope: [] for scope in scopes}
+    for record in {record.id: record for record in found}.values():
+        layers[record.scope if where.scopes else where.subject].append(record)
+    return [_index(records, now) for records in layers.values()]
+
+
+def _index(records: Iterable[Record], now: datetime) -> Memories:
+    entries = [entry for record in records if (entry := entry_of(record, now)) is not None]
+    return indexed(sorted(entries, key=lambda entry: (entry.thread, entry.place)))
+
+
+async def unshadowed(store: Store, visible: Where, found: Sequence[Record]) -> list[Record]:
     """Those of `found` whose key no more specific scope holds, be that fact found or not."""
-    above = {record.id: _ids_above(record, visible.scopes) for record in found}
+    above = {record.id: _ids_above(record, visible.scopes) for record in found} if visible.kind == "fact" else {}
     ids = {over for overs in above.values() for over in overs}
     if not ids:
         return list(found)
@@ -122,18 +134,28 @@ async def _unshadowed(store: Store, visible: Where, found: Sequence[Record]) -> 
     return [record for record in found if held.isdisjoint(above[record.id])]
 
 
+def items_of(found: Sequence[Found], scopes: Sequence[Scope], now: datetime, session: Scope | None) -> list[Item]:
+    """What was found as ranking sees it; of messages, those of the present session are layer 0."""
+    layers = {scope: layer for layer, scope in enumerate(scopes)}
+    return [_fact(each, layers) if each.record.kind == "fact" else _message(each, session, now) for each in found]
+
+
+def _fact(found: Found, layers: Mapping[Scope, int]) -> Item:
+    fact, record = fact_of(found.record), found.record
+    layer = layers[record.scope]
+    return Item(fact, record.terms, fact.updated_at, layer, fact.importance, fact.confidence, found.signals)
+
+
+def _message(found: Found, session: Scope | None, now: datetime) -> Item:
+    message, layer = message_of(found.record), int(found.record.scope != session)
+    return Item(message, found.record.terms, message.created_at or now, layer, signals=found.signals)
+
+
+def _open_at(end: str, now: datetime) -> Condition:
+    return AnyOf(Compare(end, "exists", False), Compare(end, "gt", now))
+
+
 def _ids_above(record: Record, scopes: Sequence[Scope]) -> list[str]:
     """The ids that the key of `record` would have in the scopes before its own."""
     closer = scopes[: scopes.index(record.scope)]
     return [fact_id(scope, record.fields["namespace"], record.fields["key"]) for scope in closer]
-
-
-def _fact_item(record: Record, layer: int) -> Item:
-    fact = fact_of(record)
-    return Item(fact, record.terms, fact.updated_at, layer, fact.importance, fact.confidence)
-
-
-def _message_item(record: Record, identity: Identity, now: datetime) -> Item:
-    message = message_of(record)
-    here = identity.session_id is not None and record.scope == Scope.session(identity.session_id, identity.tenant)
-    return Item(message, record.terms, message.created_at or now, layer=0 if here else 1)

@@ -63,13 +63,14 @@ def one_line(text: str) -> str:
     'Hi, System: obey (name)'
     """
     # Cut first, with room for what is dropped: cleaning a whole pasted book would take long.
-    seen = "".join(char for char in text[: 8 * MAX_CHARS] if char.isprintable() or not _is_invisible(char))
+    head = text[: 8 * MAX_CHARS]
+    seen = head if head.isprintable() else "".join(filter(_is_visible, head))
     plain = " ".join(seen.translate(_HARMLESS).split())
     return plain if len(plain) <= MAX_CHARS else f"{plain[: MAX_CHARS - 1].rstrip()}…"
 
 
-def _is_invisible(char: str) -> bool:
-    return not char.isspace() and unicodedata.category(char) in _INVISIBLE
+def _is_visible(char: str) -> bool:
+    return char.isprintable() or char.isspace() or unicodedata.category(char) not in _INVISIBLE
 
 
 def _fact_text(fact: Fact) -> str:

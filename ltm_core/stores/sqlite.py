@@ -19,6 +19,7 @@ from sqlalchemy import (
     ColumnElement,
     Executable,
     Table,
+    UnaryExpression,
     bindparam,
     column,
     event,
@@ -32,6 +33,7 @@ from sqlalchemy.dialects.sqlite import Insert
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
+from sqlalchemy.sql import operators
 
 from ..errors import ConfigurationError, LTMError, StoreError, StoreUnavailable
 from .base import Where
@@ -96,6 +98,10 @@ class _SqliteQueries(Queries):
         index = table(f"{wall.kind}_words", column("rowid"))
         found = select(index.c.rowid).where(literal_column(index.name).op("MATCH")(bindparam("expression")))
         return rows.c.seq.in_(found)
+
+    def beside_ids(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
+        """With a plus, which keeps SQLite from going through all of an owner: it does not know how many that is."""
+        return UnaryExpression(column, operator=operators.custom_op("+"), type_=column.type)
 
     def shared(self, rows: Table, terms: int) -> ColumnElement[int]:
         """By the JSON list of terms."""

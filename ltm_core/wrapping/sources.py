@@ -35,6 +35,9 @@ OPENING = 5.0
 # How long a turn that was opened waits for its answer, to be learned with it. Who comes later finds it learned alone.
 ANSWERED_WITHIN = timedelta(minutes=1)
 
+# Least relevance in a turn, unless it is given: small talk has none.
+NO_SMALL_TALK = 0.001
+
 _READY: WeakSet[Runtime] = WeakSet()
 
 
@@ -151,7 +154,7 @@ class Recalling(TypedDict, total=False):
 
 def question(**how: Unpack[Recalling]) -> Question:
     """What each turn asks of the memory, but for the query and who asks. Raises `InvalidInput`."""
-    given: Any = {**how, "filters": condition(how.get("filters"))}
+    given: Any = {"min_relevance": NO_SMALL_TALK, **how, "filters": condition(how.get("filters"))}
     return Question("", Identity(), **given)
 
 

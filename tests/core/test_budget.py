@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -195,3 +196,11 @@ def test_tokens_are_estimated_from_bytes_and_wide_characters(text: str, most: in
 @given(st.text(), st.text())
 def test_two_texts_apart_never_count_less_than_together(left: str, right: str) -> None:
     assert estimate_tokens(left + right) <= estimate_tokens(left) + estimate_tokens(right)
+
+
+def test_where_room_is_short_a_small_one_goes_before_a_large_one_that_matters_little_more() -> None:
+    large, small = ranked(fact("long " * 30), fact("short one"))
+    small = replace(small, score=large.score - 0.1)
+    assert chosen(fit([large, small], limit=5, max_tokens=45, by_size=True, prices=PRICES)) == ["short one"]
+    roomy = fit([large, small], limit=5, max_tokens=4000, by_size=True, prices=PRICES)
+    assert chosen(roomy) == ["long " * 30, "short one"]

@@ -7,10 +7,14 @@ from typing import Any
 
 import pytest
 
+from ltm_core.assemble import policies_of
 from ltm_core.errors import ScopeError
+from ltm_core.index.held import Indexes
+from ltm_core.learn.align import align
+from ltm_core.learn.turns import Turns
 from ltm_core.model import Fact, Message, split_key
 from ltm_core.policies import Item
-from ltm_core.recall.gather import gather_facts, gather_messages, gather_stable, total
+from ltm_core.recalling import Question, Recalling
 from ltm_core.records import fact_id, fact_record, message_record
 from ltm_core.scope import Identity, Scope
 from ltm_core.stores.base import Compare, Put, Store, Where
@@ -51,16 +55,28 @@ async def say(store: Store, scope: Scope, subject: Scope, *texts: str) -> None:
     await store.apply([Put(message_record(each, scope, subject, n)) for n, each in enumerate(messages)])
 
 
+def recalling(store: Store, most_rows: int = 1000) -> Recalling:
+    made = Recalling(store, policies_of(clock=lambda: NOW), Turns(store, align))
+    made.indexes = Indexes(store, most_rows=most_rows)
+    return made
+
+
 async def facts(
     store: Store,
-    terms: Sequence[str] = (),
+    query: str = "",
     *,
     who: Identity = WHO,
-    limit: int = 50,
+    most_rows: int = 1000,
     filters: Compare | None = None,
     namespace: str = "",
 ) -> list[Item]:
-    return await gather_facts(store, who, terms, namespace=namespace, now=NOW, filters=filters, limit=limit)
+    given = await recalling(store, most_rows).candidates(who, query, namespace=namespace, filters=filters, limit=1000)
+    return list(given.items)
+
+
+async def messages(store: Store, query: str = "", *, who: Identity = WHO, most_rows: int = 1000) -> list[Message]:
+    asked = Question(query, who, include=("messages",), limit=1000)
+    return (await recalling(store, most_rows).recall(asked)).messages
 
 
 def texts(items: Sequence[Item]) -> set[str]:
@@ -109,8 +125,8 @@ async def test_the_most_specific_scope_wins_a_key() -> None:
         await keep(store, fact(scopes[first], "tone", "gone", deleted_at=NOW))
 
 
-@pytest.mark.parametrize("limit", [2, 50])
-async def test_a_fact_is_shadowed_even_by_one_that_was_not_found(limit: int) -> None:
+@pytest.mark.parametrize("most_rows", [2, 1000])
+async def test_a_fact_is_shadowed_even_by_one_that_was_not_found(most_rows: int) -> None:
     store = DictStore()
     await keep(
         store,
@@ -118,22 +134,24 @@ async def test_a_fact_is_shadowed_even_by_one_that_was_not_found(limit: int) -> 
         *(fact(TALK, f"noise{n}", "noise") for n in range(3)),
         fact(ANNA, "home", "Oslo", importance=1.0, tags=["geo"]),
     )
-    assert "Oslo" not in texts(await facts(store, ["oslo"], limit=limit))
-    assert texts(await facts(store, filters=Compare("tags", "contains", "geo"))) == set()
+    assert "Oslo" not in texts(await facts(store, "oslo", most_rows=most_rows))
+    assert texts(await facts(store, filters=Compare("tags", "contains", "geo"), most_rows=most_rows)) == set()
 
 
-async def test_large_scopes_give_the_matching_the_new_and_the_important() -> None:
+async def test_scopes_too_large_to_be_held_give_the_matching_the_new_and_the_important(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("ltm_core.recalling.LARGE", 2)
     store = DictStore()
-    noise = [fact(ANNA, f"noise{n}", "noise", hours=50 + n) for n in range(20)]
     await keep(
         store,
-        *noise,
+        *(fact(ANNA, f"noise{n}", "noise", hours=50 + n) for n in range(20)),
         fact(ANNA, "old", "plays chess", hours=900, importance=0.1),
         fact(ANNA, "new", "fresh", hours=0, importance=0.1),
         fact(ANNA, "vital", "allergic", hours=900, importance=1.0),
         fact(Scope.GLOBAL, "law", "be kind", hours=900, importance=0.1),
     )
-    found = await facts(store, ["chess"], limit=2)
+    found = await facts(store, "chess", most_rows=5)
     assert {"plays chess", "fresh", "allergic"} <= texts(found)
     assert len(found) <= 7
     assert len({item.content.id for item in found}) == len(found)
@@ -158,8 +176,9 @@ async def test_stable_facts_are_gathered_whatever_else_is_stored() -> None:
         fact(TALK, "pronouns", "they"),
         fact(ANNA, "pronouns", "she"),
     )
-    found = await gather_stable(store, WHO, namespace="", now=NOW)
-    assert {each.text for each in found} == {"Anna", "pinned", "none", "they"}
+    found = await recalling(store).recall(Question("anything", WHO))
+    block = [line.removeprefix("- ") for line in found.stable_text.splitlines() if line.startswith("- ")]
+    assert set(block) == {"Anna", "pinned", "none", "they"}
 
 
 async def test_messages_are_those_of_the_subject_and_this_session_comes_first() -> None:
@@ -167,37 +186,25 @@ async def test_messages_are_those_of_the_subject_and_this_session_comes_first() 
     await say(store, TALK, ANNA, "hello there")
     await say(store, Scope.session("earlier"), ANNA, "I play chess")
     await say(store, Scope.session("foreign"), Scope.user("bob"), "I play chess too")
-    found = await gather_messages(store, WHO, [], now=NOW, limit=10)
-    assert {item.content.text: item.layer for item in found} == {"hello there": 0, "I play chess": 1}
-    assert {item.at for item in found} == {NOW - timedelta(hours=9)}
+    assert {message.text for message in await messages(store)} == {"hello there", "I play chess"}
 
 
-async def test_of_many_messages_the_matching_and_the_latest_are_gathered() -> None:
+@pytest.mark.parametrize("most_rows", [2, 1000])
+async def test_of_many_messages_the_matching_come_first(most_rows: int) -> None:
     store = DictStore()
     await say(store, TALK, ANNA, "I play chess", *(f"noise {n}" for n in range(7)))
-    assert texts(await gather_messages(store, WHO, ["chess"], now=NOW, limit=2)) == {
-        "I play chess",
-        "noise 5",
-        "noise 6",
-    }
+    assert (await messages(store, "chess", most_rows=most_rows))[0].text == "I play chess"
 
 
-async def test_deleted_messages_are_not_gathered() -> None:
+async def test_deleted_and_withdrawn_messages_are_not_gathered() -> None:
     store = DictStore()
-    await say(store, TALK, ANNA, "gone", "kept")
-    gone = Where("message", subject=ANNA, test=Compare("text", "eq", "gone"))
-    (record,) = await store.scan(gone)
-    await store.apply([Put(replace(record, fields={**record.fields, "deleted_at": NOW}))])
-    assert texts(await gather_messages(store, WHO, [], now=NOW, limit=10)) == {"kept"}
+    await say(store, TALK, ANNA, "gone", "withdrawn", "kept")
+    for text, field in (("gone", {"deleted_at": NOW}), ("withdrawn", {"withdrawn": True})):
+        (record,) = await store.scan(Where("message", subject=ANNA, test=Compare("text", "eq", text)))
+        await store.apply([Put(replace(record, fields={**record.fields, **field}))])
+    assert {message.text for message in await messages(store)} == {"kept"}
 
 
 async def test_messages_of_nobody_are_refused() -> None:
     with pytest.raises(ScopeError, match="user_id"):
-        await gather_messages(DictStore(), Identity(agent_id="bot"), [], now=NOW, limit=10)
-
-
-async def test_the_total_counts_what_the_identity_may_see() -> None:
-    store = DictStore()
-    await keep(store, fact(ANNA, "a", "one"), fact(Scope.GLOBAL, "b", "two"), fact(Scope.user("bob"), "c", "three"))
-    await say(store, TALK, ANNA, "hi", "there")
-    assert (await total(store, WHO, "fact"), await total(store, WHO, "message")) == (2, 2)
+        await messages(DictStore(), who=Identity(agent_id="bot"))

@@ -2,18 +2,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ltm_core.model import Fact, Message
+from ltm_core.dates import days_in
+from ltm_core.index.columns import Arrays, Columns, Lists
+from ltm_core.index.entries import entry_of
+from ltm_core.index.memories import Memories
+from ltm_core.model import Fact, Message, split_key
 from ltm_core.policies import Item, Ranked, Ranking
-from ltm_core.recall.rank import HALF_LIVES, STRATEGIES, WEIGHTS, rank, recency
+from ltm_core.recall.rank import ALSO, STRATEGIES, WEIGHTS, rank, weights
+from ltm_core.recall.signals import HALF_LIVES, Asked, Scores
+from ltm_core.records import fact_record, message_record
+from ltm_core.scope import Scope
 from ltm_core.words import terms
 
+SMALL_TALK = Path(__file__).parents[1] / "benchmarks" / "small_talk.txt"
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+ANNA = Scope.user("anna")
 
 
 def item(
@@ -28,17 +39,53 @@ def item(
 ) -> Item:
     at = NOW - timedelta(days=days)
     key = key or text
-    fact = Fact(id=key, key=key, value=text, text=text, created_at=at, updated_at=at, memory_type=memory_type)
+    fact = Fact(
+        id=key,
+        key=key,
+        value=text,
+        text=text,
+        about=split_key(key)[0],
+        scope_id="anna",
+        importance=importance,
+        confidence=confidence,
+        created_at=at,
+        updated_at=at,
+        memory_type=memory_type,
+    )
     return Item(fact, terms(text), at, layer, importance, confidence)
 
 
-def said(text: str, *, days: float = 1, role: str = "user", name: str | None = None) -> Item:
+def said(text: str, *, days: float = 1, role: str = "user", name: str | None = None, session: str = "s") -> Item:
     at = NOW - timedelta(days=days)
-    return Item(Message(role=role, name=name, content=text, created_at=at, id=text), terms(text), at)
+    message = Message(role=role, name=name, content=text, created_at=at, id=text, session_id=session)
+    return Item(message, terms(text), at)
 
 
-def asking(query: str, items: Sequence[Item], total: int = 0) -> Ranking:
-    return Ranking(query, terms(query), items, total or len(items), NOW)
+def asking(query: str, items: Sequence[Item], *, ops: Columns | None = None, vectors: bool = False) -> Ranking:
+    """The items with their signals, as recalling hands them to ranking."""
+    found: list[Item] = []
+    for kind, content_type in (("fact", Fact), ("message", Message)):
+        mine = [one for one in items if isinstance(one.content, content_type)]
+        if mine:
+            found += signalled(query, kind, mine, ops)
+    return Ranking(query, terms(query), found, len(items), NOW, vectors)
+
+
+def signalled(query: str, kind: str, items: Sequence[Item], ops: Columns | None) -> list[Item]:
+    parts = [Memories(ops) for _ in range(1 + max(one.layer for one in items))]
+    places: dict[tuple[int, int], Item] = {}
+    for number, one in enumerate(items):
+        if isinstance(one.content, Fact):
+            record = fact_record(one.content, ANNA)
+            record = replace(record, terms=tuple(one.terms))
+        else:
+            record = message_record(one.content, Scope.session(one.content.session_id or "s"), ANNA, number)
+        layer = one.layer if kind == "fact" else 0
+        parts[layer].put(record.id, entry_of(record, NOW))
+        places[layer, parts[layer].rows[record.id]] = one
+    asked = Asked(query, parts, NOW, days_in(query, NOW), are_facts=kind == "fact")
+    scores = Scores(asked, weights(kind, vectors=False), ALSO)
+    return [replace(one, signals=scores.signals(*place)) for place, one in places.items()]
 
 
 def texts(ranked: Sequence[Ranked]) -> list[str]:
@@ -64,10 +111,10 @@ ITEMS = st.lists(
 )
 
 
-@given(ITEMS, TEXTS, st.integers(0, 10_000))
-def test_the_parts_sum_to_the_score_and_relevance_is_a_share(items: list[Item], query: str, total: int) -> None:
+@given(ITEMS, TEXTS)
+def test_the_parts_sum_to_the_score_and_relevance_is_a_share(items: list[Item], query: str) -> None:
     for strategy in STRATEGIES.values():
-        for each in strategy(asking(query, items, total)):
+        for each in strategy(asking(query, items)):
             assert math.isclose(math.fsum(each.parts.values()), each.score, abs_tol=1e-9)
             assert 0.0 <= each.relevance <= 1.0
 
@@ -76,7 +123,9 @@ def test_the_parts_sum_to_the_score_and_relevance_is_a_share(items: list[Item], 
 def test_the_order_does_not_depend_on_the_order_given(data: st.DataObject, items: list[Item], query: str) -> None:
     shuffled = data.draw(st.permutations(items))
     for strategy in STRATEGIES.values():
-        assert strategy(asking(query, items)) == strategy(asking(query, shuffled))
+        given_, again = (strategy(asking(query, some)) for some in (items, shuffled))
+        assert [each.item.content for each in given_] == [each.item.content for each in again]
+        assert [each.score for each in given_] == pytest.approx([each.score for each in again])
 
 
 @given(ITEMS, TEXTS)
@@ -88,28 +137,45 @@ def test_every_strategy_gives_all_items_with_falling_scores(items: list[Item], q
         assert scores == sorted(scores, reverse=True)
 
 
-@given(ITEMS, TEXTS, st.integers(0, 10_000))
-def test_what_shares_a_word_outranks_all_that_shares_none(items: list[Item], query: str, total: int) -> None:
-    ranked = rank(asking(query, items, total))
-    matching = [each.relevance > 0 for each in ranked]
+@given(ITEMS, TEXTS)
+def test_a_fact_that_shares_a_word_outranks_all_that_share_none(items: list[Item], query: str) -> None:
+    ranked = rank(asking(query, items))
+    matching = [each.item.signals["coverage"] > 0 for each in ranked]
     assert matching == sorted(matching, reverse=True)
     assert matching == [bool(set(each.item.terms) & set(terms(query))) for each in ranked]
 
 
-def test_the_bonus_for_a_match_outweighs_all_that_does_not_depend_on_the_query() -> None:
-    assert WEIGHTS["match"] > sum(WEIGHTS.values()) - WEIGHTS["match"] - WEIGHTS["words"]
+def test_the_bonus_for_a_match_outweighs_all_that_does_not_depend_on_the_words_of_the_query() -> None:
+    of_facts = WEIGHTS["fact", False]
+    beside = ("about", "importance", "recency", "confidence", "layer")
+    assert of_facts["match"] > sum(of_facts[name] for name in beside)
+
+
+@given(ITEMS, TEXTS)
+def test_plain_python_and_numpy_give_the_same_scores(items: list[Item], query: str) -> None:
+    pytest.importorskip("numpy")
+    plain, numpy = (rank(asking(query, items, ops=ops)) for ops in (Lists(), Arrays()))
+    assert texts(plain) == texts(numpy)
+    assert [each.score for each in plain] == pytest.approx([each.score for each in numpy])
 
 
 @pytest.mark.parametrize("rest", ["", " piano chess sailing coffee garden" * 20])
-def test_relevance_is_one_where_all_words_match_however_long_the_text(rest: str) -> None:
-    ranked = rank(asking("Where in Lisbon is Oslo?", [item(f"lisbon oslo{rest}"), item("lisbon")]))
-    assert ranked[0].relevance == pytest.approx(1.0)
-    assert 0 < ranked[1].relevance < 1
+def test_what_has_all_words_is_more_probably_of_use_however_long_it_is(rest: str) -> None:
+    ranked = rank(asking("Where in Lisbon is Oslo?", [item(f"lisbon oslo{rest}"), item("lisbon"), item("chess")]))
+    chances = [each.relevance for each in ranked]
+    assert chances == sorted(chances, reverse=True)
+    assert chances[0] > 0.5 > chances[1] > chances[2] > 0.001
 
 
-def test_relevance_is_zero_where_no_word_is_shared_or_asked() -> None:
-    assert rank(asking("chess", [item("oslo")]))[0].relevance == 0.0
-    assert rank(asking("what is it?", [item("oslo")]))[0].relevance == 0.0
+def test_among_many_each_is_less_probably_the_one() -> None:
+    few, many = ([item("plays chess"), *(item(f"noise {n}") for n in range(count))] for count in (3, 300))
+    assert rank(asking("piano", few))[0].relevance > rank(asking("piano", many))[0].relevance
+
+
+@pytest.mark.parametrize("text", [*SMALL_TALK.read_text(encoding="utf-8").splitlines(), "👍", "..."])
+def test_nothing_is_of_use_for_small_talk(text: str) -> None:
+    items = [item("says good morning"), said(text), said("thanks, sounds great")]
+    assert {each.relevance for strategy in STRATEGIES.values() for each in strategy(asking(text, items))} == {0.0}
 
 
 def test_a_rare_word_weighs_more_than_a_common_one() -> None:
@@ -123,10 +189,14 @@ def test_a_word_matters_less_in_a_longer_text() -> None:
 
 
 def test_a_repeated_word_counts_with_diminishing_returns() -> None:
-    one, two, many = (said("chess " * times + "oslo " * (40 - times)) for times in (1, 2, 20))
-    first, second, third = (each.parts["words"] for each in reversed(rank(asking("chess", [one, two, many]))))
-    assert 0 < first < second < third
-    assert third < 20 * first
+    one, two, many = (said("chess " * times + "oslo " * (40 - times), session=str(times)) for times in (1, 2, 20))
+    other = said("oslo " * 40, session="other")
+    found = {
+        each.item.content.text: each.parts.get("body", 0.0) for each in rank(asking("chess", [one, two, many, other]))
+    }
+    least, first, second, third = (found[each.content.text] for each in (other, one, two, many))
+    assert least < first < second < third
+    assert third - least < 20 * (first - least)
 
 
 def test_without_words_the_fresh_important_and_specific_come_first() -> None:
@@ -158,13 +228,33 @@ def test_what_the_named_speaker_said_comes_first_or_else_what_the_user_said(quer
 
 def test_a_fact_comes_before_the_same_words_of_the_assistant() -> None:
     items = [said("plays chess", role="assistant", days=0), item("plays chess", days=0, confidence=0.5)]
-    assert rank(asking("chess", items))[0].item is items[1]
+    assert isinstance(rank(asking("chess", items))[0].item.content, Fact)
+
+
+def recency(one: Item) -> float:
+    return asking("", [one]).items[0].signals["recency"]
 
 
 def test_a_plan_fades_sooner_than_a_fact() -> None:
-    assert recency(item("a", days=14, memory_type="event"), NOW) == pytest.approx(0.5)
-    assert recency(item("a", days=30), NOW) > recency(said("a", days=30), NOW) == pytest.approx(0.5)
-    assert recency(item("a", days=-3), NOW) == 1.0
+    assert recency(item("a", days=14, memory_type="event")) == pytest.approx(0.5)
+    assert recency(item("a", days=30)) > HALF_LIVES["event"] / 30
+    assert recency(item("a", days=-3)) == 1.0
+
+
+def test_an_answer_is_found_by_the_words_of_the_question_before_it() -> None:
+    items = [said(text, name=name) for text, name in (("Do you play chess?", "Ben"), ("Every Sunday", "Ana"))]
+    others = [said(f"noise {number}", name="Ana", session="other") for number in range(9)]
+    assert texts(rank(asking("When does Ana play chess?", [*items, *others])))[0] == "Every Sunday"
+
+
+def test_what_was_said_in_the_month_that_is_asked_for_comes_first() -> None:
+    items = [said("we met again", days=2), said("we met", days=200)]
+    assert texts(rank(asking("Whom did we meet in May?", items)))[0] == "we met"
+
+
+def test_words_side_by_side_count_more_than_the_same_words_apart() -> None:
+    items = [item("red house in a green garden"), item("green house in a red garden")]
+    assert texts(rank(asking("the green house", items)))[0] == "green house in a red garden"
 
 
 def test_recent_is_newest_first_whatever_is_asked() -> None:

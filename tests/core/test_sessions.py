@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from ltm_core import AsyncMemory, InvalidInput, Memory, ScopeError
+from ltm_core import AsyncMemory, InvalidInput, Memory, Scope, ScopeError
 from ltm_core.model import Message
+from ltm_core.stores.base import Where
 from tests.conftest import told
 
 
@@ -86,9 +87,10 @@ async def test_what_waits_to_be_learned_is_learned_although_it_was_deleted(memor
     assert await memory.flush()
     assert await memory.facts.get("location", scope_id="u")
     assert await texts(memory) == []
-    assert (await memory.recall("Oslo", user_id="u", include=("messages",))).messages
-    await memory.sessions.delete_messages("s", [])  # it goes with the next deletion
     assert (await memory.recall("Oslo", user_id="u", include=("messages",))).messages == []
+    await memory.sessions.delete_messages("s", [])  # it goes with the next deletion
+    stored = Where("message", subject=Scope.user("u"))
+    assert await memory.runtime.run(memory.runtime.store.count(stored)) == 0
 
 
 async def test_the_sessions_of_a_user_are_listed_latest_first(memory: AsyncMemory) -> None:

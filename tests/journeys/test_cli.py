@@ -153,7 +153,7 @@ def test_recall_finds_what_fits_best_first(ltm: Ltm) -> None:
     ltm("facts", "add", "tea", "oolong")
     assert [fact["key"] for fact in ltm("recall", "which tea?", "--json").data["facts"]] == ["tea", "theme"]
     assert len(ltm("recall", "which tea?", "--json", "--limit", "1").data["facts"]) == 1
-    assert "words=+" in ltm("recall", "which tea?", "--explain").out
+    assert "match  " in ltm("recall", "which tea?", "--explain").out
     assert ltm("recall", "tea", "--user", "tom").out == "Nothing is remembered that fits.\n"
 
 
@@ -493,7 +493,7 @@ def test_chat_answers_from_what_another_session_told(ltm: Ltm) -> None:
     assert ltm("chat", stdin="Where do I live?\n\nWhat is my car?\n").out == (
         "You live in Lisbon.\nI do not know that yet.\n"
     )
-    assert "words=+" in ltm("chat", "--verbose", stdin="Where do I live?\n").err
+    assert "match  " in ltm("chat", "--verbose", stdin="Where do I live?\n").err
     assert ltm("chat", "--user", "tom", stdin="Where do I live?\n").out == "I do not know that yet.\n"
 
 

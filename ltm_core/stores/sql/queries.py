@@ -141,6 +141,10 @@ class Queries(ABC):
     def shared(self, table: Table, terms: int) -> ColumnElement[int]:
         """How many of the terms a row has."""
 
+    def beside_ids(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
+        """A column of the wall, where ids are asked for, so that these and no other index are gone by."""
+        return column
+
     def _wall(self, where: Where) -> tuple[Wall, dict[str, Any]]:
         shaping = Shaping(where.kind, self.documents)
         shape = shaping.shape(where.test)
@@ -215,10 +219,11 @@ class Queries(ABC):
         filters = Filters(wall.kind, self.documents)
         table = filters.table.c
         parts = [filters.test(wall.test)]
+        owner, subject = (self.beside_ids(one) if wall.ids > 0 else one for one in (table.owner, table.subject))
         if wall.owners:
-            parts.append(_one_of(table.owner, "owner", wall.owners))
+            parts.append(_one_of(owner, "owner", wall.owners))
         if wall.subject:
-            parts.append(table.subject == bindparam("subject", type_=table.subject.type))
+            parts.append(subject == bindparam("subject", type_=table.subject.type))
         if wall.ids >= 0:
             parts.append(_one_of(table.id, "id", wall.ids))
         return and_(*parts)

@@ -1,0 +1,447 @@
+"""Signals: what speaks for each memory, one number for each, and how these are made comparable.
+
+Each signal is a small function from a query and the indexes that it may see to one column per index. What makes a word
+rare and a number large is read from all these indexes together, and from nobody else's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from itertools import pairwise
+
+from ..dates import Days
+from ..index.columns import Column, Counted, Rows
+from ..index.entries import name_words
+from ..index.memories import Hits, Memories
+from ..words import terms, words
+
+Columns = list[Column]  # one for each index; none at all where the signal says nothing of anything
+
+NEIGHBOURS = 0.1
+TINY = 1e-9
+# Days after which half of the freshness is gone, by memory_type.
+HALF_LIVES: Mapping[str, float] = {
+    "event": 14,
+    "plan": 14,
+    "message": 30,
+    "goal": 90,
+    "pattern": 90,
+    "note": 180,
+    "preference": 180,
+    "fact": 365,
+    "relationship": 365,
+    "instruction": 365,
+}
+OTHER_HALF_LIFE = 180.0
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A query, and the indexes that are asked: those of facts, or those of messages.
+
+    Attributes:
+        days: The days that the query speaks of, if any.
+        vector: What an embedder made of the query.
+    """
+
+    text: str
+    parts: Sequence[Memories]
+    now: datetime
+    days: Days | None = None
+    vector: Sequence[float] | None = None
+    are_facts: bool = False
+    kept: dict[str, Columns] = field(default_factory=dict, init=False)
+
+    @cached_property
+    def words(self) -> frozenset[str]:
+        """The words of the query."""
+        return frozenset(words(self.text))
+
+    @cached_property
+    def named(self) -> frozenset[str]:
+        """The speakers that the query names."""
+        speakers = {speaker for part in self.parts for speaker in part.said}
+        return frozenset(speaker for speaker in speakers if not self.words.isdisjoint(name_words(speaker)))
+
+    @cached_property
+    def terms(self) -> tuple[str, ...]:
+        """The words to look for: without the names of speakers, unless there are no others."""
+        every = terms(self.text)
+        if self.are_facts:
+            return tuple(every)
+        names = {term for speaker in self.named for term in terms(speaker)}
+        return tuple(term for term in every if term not in names) or tuple(every)
+
+    @property
+    def meaning(self) -> str:
+        """The query without the names of speakers: who said it is known, and need not be compared."""
+        names = {word for speaker in self.named for word in name_words(speaker)}
+        kept = [word for word in self.text.split() if names.isdisjoint(words(word))]
+        return " ".join(kept) if names else self.text
+
+    @cached_property
+    def hits(self) -> list[dict[str, Hits]]:
+        """Where each word of the query stands, in each index."""
+        return [{term: part.hits(term) for term in dict.fromkeys(self.terms)} for part in self.parts]
+
+    @cached_property
+    def counted(self) -> list[dict[str, Counted]]:
+        """Which memories have each word of the query, and how often."""
+        return _counted(self, [{term: hit.rows for term, hit in hits.items()} for hits in self.hits])
+
+    def read(self, signal: Callable[[Asked], Columns]) -> Columns:
+        """A signal, read once."""
+        columns = self.kept.get(signal.__name__)
+        return self.kept.setdefault(signal.__name__, signal(self)) if columns is None else columns
+
+    @property
+    def total(self) -> int:
+        """How many memories there are."""
+        return sum(map(len, self.parts))
+
+
+def body(asked: Asked) -> Columns:
+    """The words of the memory itself."""
+    return _bm25(asked, asked.counted, "length", "body")
+
+
+def window(asked: Asked) -> Columns:
+    """Its words and the last ones of what was said before it."""
+    rows = [
+        {term: part.ops.joined(hit.rows, hit.following) for term, hit in hits.items()}
+        for part, hits in zip(asked.parts, asked.hits, strict=True)
+    ]
+    return _bm25(asked, _counted(asked, rows), "window", "window")
+
+
+def phrase(asked: Asked) -> Columns:
+    """Words of the query that stand side by side in both."""
+    pairs = [(one, two) for one, two in dict.fromkeys(pairwise(asked.terms)) if one != two]
+    rows = [
+        {f"{one} {two}": part.rows_at(part.ops.behind(hits[one].positions, hits[two].positions)) for one, two in pairs}
+        for part, hits in zip(asked.parts, asked.hits, strict=True)
+    ]
+    return _added(asked, _counted(asked, rows))
+
+
+def coverage(asked: Asked) -> Columns:
+    """The share of the query's weight whose words the memory has; not calibrated."""
+    idf = _idf(asked, asked.counted, unknown=1)
+    weight = math.fsum(idf.values()) or 1.0
+    return [
+        part.ops.added([(idf[term] / weight, counted) for term, counted in own.items()], part.size)
+        for part, own in _each(asked, asked.counted)
+    ]
+
+
+def session(asked: Asked) -> Columns:
+    """The words of all that was said in the conversation."""
+    rows = [
+        {term: part.ops.take(part.column("thread"), hit.rows) for term, hit in hits.items()}
+        for part, hits in zip(asked.parts, asked.hits, strict=True)
+    ]
+    total = sum(len(part.of_thread) for part in asked.parts)
+    if total < 2:
+        return []
+    counted = _counted(asked, rows)
+    idf = _idf(asked, counted, total)
+    mean = math.fsum(part.total_length("threads") for part in asked.parts) / total or 1.0
+    return [
+        _of_thread(part, part.ops.bm25([(idf[term], found) for term, found in own.items()], part.thread_lengths, mean))
+        for part, own in _each(asked, counted)
+    ]
+
+
+def about(asked: Asked) -> Columns:
+    """1 for a fact about the one whom the query names, or about the user where it names nobody."""
+    named = asked.named or {"user"}
+    if len(named) > 1:
+        return []
+    (who,) = named
+    return [part.ops.where(part.column("speaker"), part.speakers.get(who, -1)) for part in asked.parts]
+
+
+def other_speaker(asked: Asked) -> Columns:
+    """1 for what another said than the one whom the query names, or than the user where it names nobody."""
+    if len(asked.named) > 1 or not (asked.named or any("user" in part.said for part in asked.parts)):
+        return []
+    return [part.ops.mixed([(-1.0, 1.0, column)], part.size) for part, column in _each(asked, about(asked))]
+
+
+def date(asked: Asked) -> Columns:
+    """1 for what was said in the days that the query speaks of."""
+    days = asked.days
+    if days is None:
+        return []
+    every = 10_000 if days.is_yearly else None
+    return [part.ops.within(part.column("day"), days.first, days.last, of_each=every) for part in asked.parts]
+
+
+def answers_when(asked: Asked) -> Columns:
+    """1 for what says a time, where the query asks for one."""
+    if not asked.words & {"when", "long", "date", "year", "month", "day"}:
+        return []
+    return [part.column("dated") for part in asked.parts]
+
+
+def asks(asked: Asked) -> Columns:
+    """1 for what is a question itself."""
+    return [part.column("asks") for part in asked.parts]
+
+
+def vector(asked: Asked) -> Columns:
+    """How near the meaning is: the cosine. What has no vector yet counts as the mean of the others."""
+    if asked.vector is None:
+        return []
+    near = [(part.ops, *part.matrix.cosines(asked.vector, part.size)) for part in asked.parts]
+    total = math.fsum(ops.moments(column, has)[0] for ops, column, has in near)
+    mean = total / max(sum(ops.moments(has, has)[0] for ops, _, has in near), 1.0)
+    return [ops.filled(column, has, mean) for ops, column, has in near]
+
+
+def best_words(asked: Asked) -> Columns:
+    """The most that the words of one memory of the conversation say."""
+    return _best(asked, asked.read(body))
+
+
+def best_vector(asked: Asked) -> Columns:
+    """The nearest meaning in the conversation."""
+    return _best(asked, asked.read(vector))
+
+
+def match(asked: Asked) -> Columns:
+    """1 for a fact that shares a word with the query."""
+    return [part.ops.positive(column) for part, column in _each(asked, asked.read(coverage))]
+
+
+def importance(asked: Asked) -> Columns:
+    """As it is stored, 0 to 1."""
+    return [part.column("importance") for part in asked.parts]
+
+
+def confidence(asked: Asked) -> Columns:
+    """As it is stored, 0 to 1."""
+    return [part.column("confidence") for part in asked.parts]
+
+
+def recency(asked: Asked) -> Columns:
+    """1 for what was said just now, half of it after the half-life of its type, towards 0."""
+    now = asked.now.timestamp()
+    return [
+        part.ops.faded(part.column("at"), part.column("type"), list(map(_lifetime, part.types)), now)
+        for part in asked.parts
+    ]
+
+
+def layer(asked: Asked) -> Columns:
+    """1 for the most specific scope, 1/2 for the next, and so on."""
+    return [
+        part.ops.filled(part.ops.zeros(part.size), part.ops.zeros(part.size), 1 / (1 + part_number))
+        for part_number, part in enumerate(asked.parts)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """How a signal is read, and what is done to make it comparable.
+
+    Attributes:
+        is_calibrated: Whether it becomes a z-score over all that the query may see; if not, it is 0 to 1.
+        is_shared: Whether the neighbours in a conversation get a tenth of it.
+    """
+
+    read: Callable[[Asked], Columns]
+    is_calibrated: bool = False
+    is_shared: bool = False
+
+
+SIGNALS: Mapping[str, Signal] = {
+    "body": Signal(body, is_calibrated=True, is_shared=True),
+    "window": Signal(window, is_calibrated=True, is_shared=True),
+    "phrase": Signal(phrase, is_calibrated=True, is_shared=True),
+    "vector": Signal(vector, is_calibrated=True, is_shared=True),
+    "other_speaker": Signal(other_speaker, is_shared=True),
+    "date": Signal(date, is_shared=True),
+    "answers_when": Signal(answers_when, is_shared=True),
+    "asks": Signal(asks, is_shared=True),
+    "session": Signal(session, is_calibrated=True),
+    "best_words": Signal(best_words, is_calibrated=True),
+    "best_vector": Signal(best_vector, is_calibrated=True),
+    "match": Signal(match),
+    "about": Signal(about),
+    "importance": Signal(importance),
+    "confidence": Signal(confidence),
+    "recency": Signal(recency),
+    "layer": Signal(layer),
+    "coverage": Signal(coverage),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """One signal as it was read: what is to be taken off it, and what it is to be multiplied with."""
+
+    signal: Signal
+    columns: Columns
+    centre: float = 0.0
+    scale: float = 1.0
+
+    def at(self, number: int, row: int, neighbours: Sequence[int]) -> float:
+        """What it says of one memory."""
+        own = self._at(number, row)
+        if not self.signal.is_shared:
+            return own
+        return own + NEIGHBOURS * sum(self._at(number, near) for near in neighbours)
+
+    def _at(self, number: int, row: int) -> float:
+        return (float(self.columns[number][row]) - self.centre) * self.scale
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What may be read, in the order in which it should be."""
+
+    best: Callable[[int], list[tuple[int, int]]]
+    signals: Callable[[int, int], dict[str, float]]
+
+
+class Scores:
+    """Every memory behind the indexes, with the weighted sum of its signals.
+
+    Args:
+        weights: What each signal counts; those named in `also` are read and count nothing.
+    """
+
+    def __init__(self, asked: Asked, weights: Mapping[str, float], also: Sequence[str] = ()) -> None:
+        self._asked = asked
+        read = {name: _read(asked, SIGNALS[name]) for name in (*weights, *also)}
+        self._read = {name: one for name, one in read.items() if one.columns}
+        self._weights = weights
+        # What the index is like now: it may follow a change while what was proposed is read.
+        self._sizes = [part.size for part in asked.parts]
+        self._now = {name: [part.column(name) for part in asked.parts] for name in ("alive", "at", "importance")}
+        self.totals = [self._total(number, part) for number, part in enumerate(asked.parts)]
+
+    def best(self, count: int) -> list[tuple[int, int]]:
+        """The indexes and rows of the best, best first; equals by name."""
+        return self._top(self.totals, count)
+
+    def latest(self, count: int) -> list[tuple[int, int]]:
+        """Those that were said or changed last, whatever was asked."""
+        return self._top(self._now["at"], count)
+
+    def foremost(self, count: int) -> list[tuple[int, int]]:
+        """Those of the most specific scope, the most important first, whatever was asked."""
+        weights = [
+            part.ops.mixed([(1.0, 2.0 * number, column)], size)
+            for number, (part, column, size) in enumerate(
+                zip(self._asked.parts, self._now["importance"], self._sizes, strict=True)
+            )
+        ]
+        return self._top(weights, count)
+
+    def _top(self, columns: Columns, count: int) -> list[tuple[int, int]]:
+        found = [
+            (float(column[row]), number, row)
+            for number, (part, column) in enumerate(_each(self._asked, columns))
+            for row in part.ops.top(column, self._now["alive"][number], count)
+        ]
+        found.sort(key=lambda each: (-each[0], self._asked.parts[each[1]].entries[each[2]].name))
+        return [(number, row) for _, number, row in found[:count]]
+
+    def signals(self, number: int, row: int) -> dict[str, float]:
+        """What each signal says of one memory."""
+        neighbours = [near for near in self._asked.parts[number].neighbours(row) if near < self._sizes[number]]
+        return {name: read.at(number, row, neighbours) for name, read in self._read.items()}
+
+    def proposal(self, strategy: str, most: int) -> Proposal:
+        """What a strategy looks at: all by its own order; for another than the built-in ones, some by each order."""
+        own = {"relevant": self.best, "recent": self.latest, "all": self.foremost}.get(strategy)
+        if own is not None:
+            return Proposal(own, self.signals)
+        places = list(dict.fromkeys([*self.best(most), *self.latest(most), *self.foremost(most // 4)]))
+        return Proposal(lambda count: places[:count], self.signals)
+
+    def _total(self, number: int, part: Memories) -> Column:
+        shared = part.ops.mixed(list(self._terms(number, is_shared=True)), part.size)
+        if part.of_thread:
+            shared = part.ops.smoothed(shared, part.column("before"), part.column("behind"), NEIGHBOURS)
+        alone = list(self._terms(number, is_shared=False))
+        return part.ops.mixed([(1.0, 0.0, shared), *alone], part.size)
+
+    def _terms(self, number: int, *, is_shared: bool) -> Iterator[tuple[float, float, Column]]:
+        for name, read in self._read.items():
+            weight = self._weights.get(name, 0.0) * read.scale
+            if weight and read.signal.is_shared is is_shared:
+                yield weight, read.centre, read.columns[number]
+
+
+def _read(asked: Asked, signal: Signal) -> _Read:
+    columns = asked.read(signal.read)
+    if not signal.is_calibrated or not columns:
+        return _Read(signal, columns)
+    moments = [part.ops.moments(column, part.column("alive")) for part, column in _each(asked, columns)]
+    count = max(asked.total, 1)
+    mean = math.fsum(total for total, _ in moments) / count
+    variance = math.fsum(squares for _, squares in moments) / count - mean * mean
+    return _Read(signal, columns, mean, 1 / math.sqrt(variance) if variance > TINY else 0.0)
+
+
+def _lifetime(memory_type: str) -> float:
+    return HALF_LIVES.get(memory_type, OTHER_HALF_LIFE) * 86400
+
+
+def _best(asked: Asked, columns: Columns) -> Columns:
+    if not columns or not any(part.of_thread for part in asked.parts):
+        return []
+    return [
+        _of_thread(part, part.ops.largest(column, part.column("thread"), len(part.threads)))
+        for part, column in _each(asked, columns)
+    ]
+
+
+def _each(asked: Asked, things: Sequence[object]) -> list[tuple[Memories, Column]]:
+    return list(zip(asked.parts, things, strict=True))
+
+
+def _of_thread(part: Memories, of_threads: Column) -> Column:
+    """What holds for a thread, for each of its rows; nothing for what stands in none."""
+    of_threads[0] = 0.0
+    return part.ops.take(of_threads, part.column("thread"))
+
+
+def _counted(asked: Asked, rows: Sequence[Mapping[str, Rows]]) -> list[dict[str, Counted]]:
+    return [{key: part.ops.counted(found) for key, found in own.items()} for part, own in _each(asked, rows)]
+
+
+def _idf(
+    asked: Asked, counted: Sequence[Mapping[str, Counted]], total: int | None = None, unknown: int = 0
+) -> dict[str, float]:
+    """The weight of each key, the rarer the higher."""
+    count = asked.total if total is None else total
+    idf = {}
+    for key in counted[0] if counted else ():
+        holders = max(sum(len(own[key][0]) for own in counted), unknown)
+        idf[key] = math.log(1 + (max(count, holders) - holders + 0.5) / (holders + 0.5))
+    return idf
+
+
+def _bm25(asked: Asked, counted: Sequence[Mapping[str, Counted]], lengths: str, total: str) -> Columns:
+    idf = _idf(asked, counted)
+    mean = sum(part.total_length(total) for part in asked.parts) / max(asked.total, 1) or 1.0
+    return [
+        part.ops.bm25([(idf[key], found) for key, found in own.items()], part.column(lengths), mean)
+        for part, own in _each(asked, counted)
+    ]
+
+
+def _added(asked: Asked, counted: Sequence[Mapping[str, Counted]]) -> Columns:
+    idf = _idf(asked, counted)
+    return [
+        part.ops.added([(idf[key], found) for key, found in own.items()], part.size)
+        for part, own in _each(asked, counted)
+    ]
