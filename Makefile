@@ -55,7 +55,7 @@ $(VENV)/.demo: $(NEEDS)
 
 $(VENV)/.test: $(NEEDS)
 	@echo "Installing ltm-core and its tools into $(VENV) …"
-	@$(INSTALL) --group dev -e '.[cli,langchain,langchain-classic,llamaindex,mysql,postgres,psycopg,redis,vectors]'
+	@$(INSTALL) --group dev -e '.[cli,langchain,langchain-classic,llamaindex,local,mysql,postgres,psycopg,redis,vectors]'
 	@touch $(VENV)/.demo $@
 
 $(FLOORS)/langchain/.done: PARTS = '.[langchain,langchain-classic]' blockbuster langchain-tests langgraph-checkpoint-sqlite langmem
