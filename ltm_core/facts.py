@@ -282,7 +282,10 @@ class PersistentFacts:
         operation: Operation = "DELETE" if new.deleted_at else "UPDATE"
         update = FactUpdate(operation=operation, fact=new, previous=old, reason=new.reason)
         subject = await self._runtime.turns.subject(new.owner)
-        await self._runtime.store.apply(writes_for([update], subject, new.updated_at))
+        writes = writes_for([update], subject, new.updated_at)
+        if operation == "DELETE":  # no summary may tell what is forgotten
+            writes += await self._runtime.summaries.withheld(subject, new.sources, new.updated_at)
+        await self._runtime.store.apply(writes)
 
     async def _stored(self, owner: Scope, key: str, namespace: str | None = None) -> Fact | None:
         place = self.namespace if namespace is None else namespace

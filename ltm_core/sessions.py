@@ -26,6 +26,7 @@ Given = Message | Mapping[str, Any] | str
 
 # A message that was deleted while it waited to be learned: part of no conversation, and gone with the next deletion.
 WITHDRAWN = "withdrawn"
+FOUND = 0.001  # leaves out what only happens to be there
 PER_SESSION = 10  # messages that are looked at for each session that is wanted
 
 
@@ -318,9 +319,11 @@ class Sessions:
 
     async def _search(self, query: str, user: Scope, limit: int) -> builtins.list[Session]:
         who = identity(self._runtime.name, user.tenant, user_id=user.id)
-        asked = Question(query, who, include=("messages",), limit=limit * PER_SESSION, pending=False)
+        asked = Question(
+            query, who, include=("messages",), limit=limit * PER_SESSION, min_relevance=FOUND, pending=False
+        )
         found = await self._runtime.recalling.recall(asked)
-        best = dict.fromkeys(message.session_id for message in found.messages if message.score)
+        best = dict.fromkeys(message.session_id for message in found.messages)
         known = {session.id: session for session in await self._list(user, None)}
         return [known[one] for one in best if one in known][:limit]
 

@@ -89,7 +89,10 @@ class Summaries:
         again = summary_job(head, head.fields["message_count"], now, keep)
         present = next(iter(await self._stored(draft.thread, 1)), None)
         if _revision(head) != draft.revision or _id(present) != _id(draft.previous):
-            return [again]
+            return [
+                again,
+                Put(replace(head, version=head.version + 1), expect=head.version),
+            ]  # each ask has its own head
         number = (head.fields.get("summary_count") or 0) + 1
         summary = _summary(draft, number, now)
         counted = {**head.fields, "summary_count": number, "topics": ", ".join(summary.topics[:TITLE]) or None}
