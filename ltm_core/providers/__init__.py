@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .base import MemoryProvider
+from .base import MemoryProvider, SessionMemory
 
 if TYPE_CHECKING:
     from .servers import PostgresProvider, RedisProvider, RedisSessionMemory
 
-__all__ = ["MemoryProvider", "PostgresProvider", "RedisProvider", "RedisSessionMemory"]
+__all__ = ["MemoryProvider", "PostgresProvider", "RedisProvider", "RedisSessionMemory", "SessionMemory"]
 
 
 def __getattr__(name: str) -> Any:

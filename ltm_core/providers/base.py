@@ -1,4 +1,4 @@
-"""The interface of a memory provider."""
+"""The interfaces of a memory provider and of a memory for sessions."""
 
 from __future__ import annotations
 
@@ -46,3 +46,23 @@ class MemoryProvider(ABC):
     @abstractmethod
     async def delete_all(self, user_id: str) -> int:
         """Forget all memories of a user; returns how many."""
+
+
+class SessionMemory(ABC):
+    """Keeps the messages of conversations. Messages are dicts such as `{"role": "user", "content": "Hello"}`."""
+
+    @abstractmethod
+    async def get_messages(self, session_id: str) -> list[dict[str, Any]]:
+        """The messages of a session, oldest first."""
+
+    @abstractmethod
+    async def add_message(self, session_id: str, message: Mapping[str, Any]) -> None:
+        """Append a message."""
+
+    @abstractmethod
+    async def clear(self, session_id: str) -> None:
+        """Remove the messages of a session for good."""
+
+    @abstractmethod
+    async def summarize(self, session_id: str) -> str:
+        """What the session was about; empty where nothing was said."""

@@ -11,6 +11,7 @@ from ..assemble import Options
 from ..errors import ConfigurationError
 from ..memory import AsyncMemory
 from ..stores.base import Store
+from .base import SessionMemory
 from .own import OwnProvider
 
 _REDIS = ("redis", "rediss", "valkey", "unix")
@@ -62,8 +63,8 @@ class PostgresProvider(_Kept, OwnProvider):
     Args:
         table: Where memories are kept: the PostgreSQL schema of that name, made if there is none, because each kind of
             record has a table of its own. Memories of different names do not see each other.
-        vector_enabled, embedding_model: Refused where they ask for vectors, which recall does not use yet: it finds by
-            words, and says so rather than take an option that does nothing.
+        vector_enabled: Whether memories are found by meaning too, by a model that needs no download (extra `local`).
+        embedding_model: The same by another model, named as for `AsyncMemory(embedder=)`.
         options: Whatever else `AsyncMemory` takes, such as `model=`.
     """
 
@@ -76,14 +77,12 @@ class PostgresProvider(_Kept, OwnProvider):
         **options: Unpack[Options],
     ) -> None:
         _check_scheme(url, _POSTGRES, "PostgresProvider", "postgres://user:password@localhost/db")
-        if vector_enabled or embedding_model is not None:
-            raise ConfigurationError(
-                "Recall finds by words and does not use vectors yet. Leave vector_enabled= and embedding_model= out."
-            )
+        if embedding_model is not None or vector_enabled:
+            options = {"embedder": embedding_model or "local", **options}
         super().__init__(AsyncMemory(url if table is None else _in_schema(url, table), **options))
 
 
-class RedisSessionMemory(_Kept):
+class RedisSessionMemory(_Kept, SessionMemory):
     """Conversations on Redis or Valkey, apart from long-term memory: nothing is learned from them.
 
     Args:
@@ -114,6 +113,10 @@ class RedisSessionMemory(_Kept):
     async def clear(self, session_id: str) -> None:
         """Remove the messages of a session for good."""
         await self.memory.sessions.clear(session_id)
+
+    async def summarize(self, session_id: str) -> str:
+        """What the session was about, without a model: its foremost sentences; empty where nothing was said."""
+        return await self.memory.sessions.summarize(session_id)
 
 
 def _check_scheme(url: str, known: tuple[str, ...], name: str, example: str) -> None:

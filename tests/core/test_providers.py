@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from ltm_core import AsyncMemory, ConfigurationError
-from ltm_core.providers import MemoryProvider, PostgresProvider, RedisProvider, RedisSessionMemory
+from ltm_core.providers import MemoryProvider, PostgresProvider, RedisProvider, RedisSessionMemory, SessionMemory
 from ltm_core.providers.own import OwnProvider
 from ltm_core.testing.store_contract import NOW
 from tests.conftest import told
@@ -120,17 +120,29 @@ def test_a_url_of_another_server_is_refused_with_the_way_out(make: type, url: st
     assert "pw" not in str(error.value)
 
 
-@pytest.mark.parametrize(
-    ("option", "advice"),
-    [
-        ({"table": "Agent Memories"}, "no plain name"),
-        ({"vector_enabled": True}, "does not use vectors yet"),
-        ({"embedding_model": "text-embedding-3-small"}, "does not use vectors yet"),
-    ],
-)
-def test_an_option_that_would_do_nothing_is_refused(option: dict[str, object], advice: str) -> None:
-    with pytest.raises(ConfigurationError, match=advice):
-        PostgresProvider("postgres://u@h/db", **option)  # type: ignore[arg-type]
+def test_a_table_that_can_name_no_schema_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="no plain name"):
+        PostgresProvider("postgres://u@h/db", table="Agent Memories")
+
+
+def test_an_embedder_is_chosen_by_the_names_that_people_know() -> None:
+    named = [
+        {"vector_enabled": True},
+        {"embedding_model": "local"},
+        {"vector_enabled": True, "embedding_model": "local"},
+    ]
+    made = [PostgresProvider("postgres://u@h/db", **one) for one in named]  # type: ignore[arg-type]
+    spaces = {one.memory.runtime.policies.embedder.space for one in made if one.memory.runtime.policies.embedder}
+    assert len(spaces) == 1
+    assert PostgresProvider("postgres://u@h/db").memory.runtime.policies.embedder is None
+
+
+async def test_a_session_memory_tells_what_a_session_was_about(redis_url: str) -> None:
+    async with RedisSessionMemory(redis_url, prefix=uuid4().hex) as sessions:
+        assert isinstance(sessions, SessionMemory)
+        assert await sessions.summarize("s") == ""
+        await sessions.add_message("s", {"role": "user", "content": "I moved to Lisbon with my dog."})
+        assert await sessions.summarize("s") == "User: I moved to Lisbon with my dog."
 
 
 def test_a_time_to_live_of_nothing_is_refused() -> None:
