@@ -9,9 +9,7 @@ from ..errors import ConfigurationError
 from .base import Store
 
 _FILES = (".db", ".sqlite", ".sqlite3")
-_PLANNED = {
-    "mongodb": "0.3",
-}
+_LEFT_OUT = ("mongodb",)  # see docs/decisions/0021-no-mongodb.md
 
 
 def open_store(url: str | os.PathLike[str]) -> Store:
@@ -53,12 +51,12 @@ def _sqlite(url: str | os.PathLike[str]) -> Store:
 
 def _advice(scheme: str, separator: str) -> str:
     name = scheme.partition("+")[0].lower()
-    if separator and name in _PLANNED:
-        return f"{name} comes with ltm-core {_PLANNED[name]}. Until then use sqlite:///ltm.db."
+    if separator and name in _LEFT_OUT:
+        return f"There is no store for {name}. Use sqlite:///ltm.db, or pass store= one that ltm_core.testing proves."
     if not separator:
         return "A store is named by a URL or a path. Write sqlite:///ltm.db, or a path that ends in .db."
     near = get_close_matches(
-        name, ["sqlite", "memory", "postgresql", "mysql", "mariadb", "redis", "valkey", *_PLANNED], n=1
+        name, ["sqlite", "memory", "postgresql", "mysql", "mariadb", "redis", "valkey", *_LEFT_OUT], n=1
     )
     hint = f"Did you mean {near[0]}://? " if near else ""
     return f"No store is called {name!r}. {hint}Write sqlite:///ltm.db, sqlite:// (in memory) or memory://."

@@ -42,9 +42,9 @@ def test_memory_is_the_dict_store() -> None:
 
 
 @pytest.mark.parametrize("url", ["mongodb://u:pw@h/db", "mongodb+srv://u:pw@h"])
-def test_what_is_planned_says_when(url: str) -> None:
+def test_what_was_left_out_says_what_to_use(url: str) -> None:
     with pytest.raises(
-        ConfigurationError, match=r"comes with ltm-core 0\.\d\. Until then use sqlite:///ltm\.db"
+        ConfigurationError, match=r"no store for mongodb\. Use sqlite:///ltm\.db, or pass store="
     ) as error:
         open_store(url)
     assert "pw" not in str(error.value)
