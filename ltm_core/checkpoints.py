@@ -14,11 +14,12 @@ from typing import Any
 
 from .ambient import identity
 from .errors import ConflictError, InvalidInput, ScopeError
+from .learn.turns import THREAD
 from .model import Checkpoint, valid_json
 from .runtime import Runtime
 from .scope import MemoryScope, Scope, check_id, digest
 from .stores.again import again
-from .stores.base import Compare, Delete, Put, Record, Where, Write
+from .stores.base import AnyOf, Compare, Delete, Put, Record, Where, Write
 
 NAMESPACE = "run"
 HEAD = "head"
@@ -199,7 +200,8 @@ class Checkpoints:
         return steps
 
     async def _delete_user(self, user: Scope) -> int:
-        everything = Where("checkpoint", subject=user)
+        of_graphs = Compare("namespace", "under", THREAD)
+        everything = Where("checkpoint", subject=user, test=AnyOf(_OF_RUNS, of_graphs))
         count = await self._runtime.store.count(everything.also(_ALONE))
         await self._runtime.store.purge(everything)
         return count

@@ -13,6 +13,7 @@ from .records import message_of
 from .runtime import Runtime
 from .scope import Scope
 from .stores.base import Compare, Delete, Put, Record, Where
+from .stores.everybody import everybody
 
 
 class Jobs:
@@ -54,12 +55,9 @@ class Jobs:
         if user_id is not None:
             yield Scope.user(user_id, self._runtime.tenant)
             return
-        page = await self._runtime.store.subjects()
-        while page:
-            for subject in page:
-                if subject.tenant == self._runtime.tenant:
-                    yield subject
-            page = await self._runtime.store.subjects(after=page[-1])
+        async for subject in everybody(self._runtime.store):
+            if subject.tenant == self._runtime.tenant:
+                yield subject
 
     async def _find(self, job_id: str) -> Record:
         async for subject in self._subjects(None):

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from . import words
 from .dates import days_in
-from .errors import InvalidInput, ScopeError
+from .errors import InvalidInput
 from .fence import fenced
 from .home import call
 from .index.embedded import Embedded
@@ -190,11 +190,8 @@ class Recalling:
         return await read_best(self._store, kind.where, filters, parts, proposal, count)
 
     async def _check_session(self, who: Identity) -> None:
-        if who.session_id is None or who.user_id is None:
-            return
-        head = await self._turns.head(who.scope(MemoryScope.SESSION))
-        if head is not None and head.subject.level is MemoryScope.USER and head.subject != who.subject:
-            raise ScopeError(f"Session {who.session_id!r} belongs to another user. Use a session_id of its own.")
+        if who.session_id is not None and who.user_id is not None:
+            await self._turns.check(who.scope(MemoryScope.SESSION), who.subject)
 
     async def _reranked(self, asked: Question, ranked: Sequence[Ranked]) -> Sequence[Ranked]:
         """The best in the order of the reranker, if there is one, and the others behind them."""

@@ -116,7 +116,7 @@ class Sessions:
         return await self._runtime.run(self._end(await self._thread(session_id, user_id)))
 
     async def list(self, user_id: str | None = None, limit: int | None = None) -> builtins.list[Session]:
-        """The sessions of a user, those with the latest messages first. Raises `ScopeError` where none is named."""
+        """The sessions of a user, what was written to or edited last first. Raises `ScopeError` where none is named."""
         return await self._runtime.run(self._list(self._user(user_id), limit))
 
     async def search(self, query: str, user_id: str | None = None, limit: int = 10) -> builtins.list[Session]:
@@ -251,7 +251,8 @@ class Sessions:
                 told = Message.of({**message_of(old).model_dump(exclude={"id"}), "content": content})
                 told = redacted(told, self._runtime.policies.redact)
                 fresh = message_record(told, thread, old.subject, old.fields["number"])
-                changed = replace(old, fields={**old.fields, **fresh.fields}, terms=fresh.terms)
+                fields = {**old.fields, **fresh.fields, "edited_at": self._stamp()}
+                changed = replace(old, fields=fields, terms=fresh.terms)
                 await self._revise(thread, [Put(replace(changed, version=old.version + 1), old.version)], [old])
         return message_of(changed)
 
@@ -271,8 +272,7 @@ class Sessions:
             with attempt:
                 found = await self._scan(thread, [_named(ids)])
                 count = len(found)
-                hidden = [_hidden(record, self._runtime.now()) for record in found] if keep else None
-                await self._revise(thread, hidden or await self._removal(thread, found), found)
+                await self._revise(thread, await self._removal(thread, found, keep), found)
         return count
 
     async def _revise(self, thread: Scope, writes: Sequence[Write], touched: Sequence[Record]) -> None:
@@ -282,8 +282,10 @@ class Sessions:
         await self._runtime.store.apply([*writes, *with_them])
         self._runtime.wake()
 
-    async def _removal(self, thread: Scope, found: Sequence[Record]) -> builtins.list[Write]:
+    async def _removal(self, thread: Scope, found: Sequence[Record], keep: bool) -> builtins.list[Write]:
         """The writes that remove what nobody waits for, withdrawn messages of before included, and hide the rest."""
+        if keep:
+            return [_hidden(record, self._runtime.now()) for record in found]
         store = self._runtime.store
         jobs = await store.scan(Where("job", (thread,), test=Compare("status", "eq", WAITING)))
         awaited = {one for job in jobs for one in waiting_ids(job)}

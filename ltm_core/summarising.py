@@ -111,7 +111,8 @@ class Summaries:
         stored = await self._stored(thread)
         stale = [one for one in stored if one.fields["first"] <= max(touched) and one.fields["last"] >= min(touched)]
         gone = stored if stale else []
-        fields = {**head.fields, "revision": _revision(head) + 1, **({"topics": None} if gone else {})}
+        untitled = {"topics": None} if gone else {}
+        fields = {**head.fields, "revision": _revision(head) + 1, "updated_at": now, **untitled}
         asked = [summary_job(head, head.fields["message_count"], now)] if gone else []
         return [
             *(Delete("summary", one.id, thread, expect=one.version) for one in gone),

@@ -12,6 +12,7 @@ from ..embedding import Embedder, embedded_text
 from ..records import vector_record
 from ..scope import Scope, digest
 from ..stores.base import All, Compare, Delete, Put, Record, Store, Where, Write
+from ..stores.everybody import everybody
 from ..stores.wrappers.base import Wrapper
 from .entries import content_of, entry_of
 
@@ -93,18 +94,16 @@ class Embedded(Wrapper):
 
         Safe to stop and start again: what has its vector is left as it is.
         """
-        looked_at, after = 0, None
-        while subjects := await self.inner.subjects(after):
-            for subject in subjects:
-                for kind in KINDS:
-                    where = Where(kind, subject=subject)
-                    ids = [record.id for record in await self.inner.scan(where)]
-                    self.want(where, ids)
-                    looked_at += len(ids)
-                if not await self.drain():
-                    return False
-                tell(looked_at)
-            after = subjects[-1]
+        looked_at = 0
+        async for subject in everybody(self.inner):
+            for kind in KINDS:
+                where = Where(kind, subject=subject)
+                ids = [record.id for record in await self.inner.scan(where)]
+                self.want(where, ids)
+                looked_at += len(ids)
+            if not await self.drain():
+                return False
+            tell(looked_at)
         return True
 
     def _working(self) -> asyncio.Task[bool]:

@@ -12,7 +12,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from ..scope import Scope
-from ..stores.base import All, Compare, Order, Record, Store, Where, place
+from ..stores.base import All, AnyOf, Compare, Order, Record, Store, Where, place
 from .embedded import Embedded
 from .entries import entry_of
 from .memories import Memories
@@ -51,7 +51,8 @@ class Indexes:
     old as it may. What keeps an index young, in two short queries for each recall:
 
     - facts: those changed since the last look (by `updated_at`, with slack for clocks and commits), and how many;
-    - messages: conversations that went on since (by their heads), what is new in them, and how many there are.
+    - messages: conversations that went on or were edited since (by their heads), what is new or edited in them, and how
+      many there are.
 
     Where the count does not agree (something was removed for good, or moved in from elsewhere), the index is made anew.
     A change that leaves the count as it was and bears an older time than it should ranks by its old words until then.
@@ -157,14 +158,11 @@ class Indexes:
 
     async def _messages_changed(self, held: Held, now: datetime) -> bool:
         """Take in what is new; False where something is amiss."""
-        subject = held.where.subject
-        heads = Where("session", subject=subject, test=Compare("updated_at", "gte", held.seen_at - SLACK))
+        since = held.seen_at - SLACK
+        heads = Where("session", subject=held.where.subject, test=Compare("updated_at", "gte", since))
         for head in await self._store.scan(heads):
-            last = held.numbers.get(head.scope.token, 0)
-            if head.fields["message_count"] > last:
-                new = Where("message", (head.scope,), subject, Compare("number", "gt", last))
-                for record in await self._store.scan(new, order=[("number", "asc")]):
-                    self._take(held, record, now)
+            for record in await self._store.scan(_changed(held, head, since), order=[("number", "asc")]):
+                self._take(held, record, now)
         if await self._store.count(held.where) != held.memories.known:
             return False
         held.seen_at = now
@@ -208,6 +206,15 @@ def facts_in(scope: Scope, namespace: str) -> Where:
 def messages_of(subject: Scope) -> Where:
     """All messages of a subject, whatever has become of them."""
     return Where("message", subject=subject)
+
+
+def _changed(held: Held, head: Record, since: datetime) -> Where:
+    """What is new in a conversation, and what was edited."""
+    is_new = Compare("number", "gt", held.numbers.get(head.scope.token, 0))
+    if not head.fields.get("revision"):
+        return Where("message", (head.scope,), held.where.subject, is_new)
+    is_edited = Compare("edited_at", "gte", since.isoformat())
+    return Where("message", (head.scope,), held.where.subject, AnyOf(is_new, is_edited))
 
 
 def _wall(where: Where) -> Wall:

@@ -17,7 +17,7 @@ from ..reading import UnusableReply
 
 MESSAGE_CHARS = 2_000
 TOPICS, QUESTIONS, LINE_CHARS = 5, 10, 300
-WORDS_PER_TOKEN = 0.7  # of English, with a margin: a text that is too long is cut
+WORDS_PER_TOKEN = 0.7  # of English, with a margin
 
 
 class ModelSummariser:

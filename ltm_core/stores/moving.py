@@ -13,6 +13,7 @@ from ..errors import InvalidInput, StoreError
 from ..scope import Scope
 from .again import again
 from .base import Put, Record, Store, Where, place
+from .everybody import everybody
 from .kinds import KINDS
 from .portable import checksum
 
@@ -96,7 +97,7 @@ class _Copying:
     async def run(self) -> Report:
         if not self._merge:
             await self._check_target()
-        size = sum([1 async for _ in _everybody(self._source)])
+        size = sum([1 async for _ in everybody(self._source, PAGE)])
         self._begin("copying", size)
         async for subject in self._steps(self._source):
             for kind in MOVED:
@@ -177,18 +178,10 @@ class _Copying:
         self._on_progress(self._progress)
 
     async def _steps(self, store: Store) -> AsyncIterator[Scope]:
-        async for subject in _everybody(store):
+        async for subject in everybody(store, PAGE):
             yield subject
             self._progress.subjects += 1
             self._on_progress(self._progress)
-
-
-async def _everybody(store: Store) -> AsyncIterator[Scope]:
-    page = await store.subjects(limit=PAGE)
-    while page:
-        for subject in page:
-            yield subject
-        page = await store.subjects(after=page[-1], limit=PAGE)
 
 
 async def _pages(store: Store, where: Where) -> AsyncIterator[list[Record]]:

@@ -118,3 +118,14 @@ def test_the_blocking_face_has_the_same_verbs(url: str) -> None:
         assert memory.sessions.delete_messages("s", [second.id or ""]) == 1
         assert [message.text for message in memory.sessions.get_messages("s", archived=True)] == ["one"]
         assert [session.id for session in memory.sessions.list("u")] == ["s"]
+
+
+async def test_an_edited_message_is_found_by_its_new_words_and_no_more_by_the_old(memory: AsyncMemory) -> None:
+    first, _ = await added(memory, "The boat is blue.", "The train is late.")
+    assert (await memory.recall("boat", user_id="u", include=("messages",))).messages[0].id == first  # it is held now
+    await memory.sessions.edit_message("s", first, "The kite is red.")
+    found = await memory.recall("kite", user_id="u", include=("messages",), limit=1)
+    assert [message.text for message in found.messages] == ["The kite is red."]
+    assert found.messages[0].parts
+    gone = await memory.recall("boat", user_id="u", include=("messages",))
+    assert not any(message.parts for message in gone.messages)  # nothing speaks for any of them

@@ -328,3 +328,11 @@ def test_the_sync_face_has_them_too() -> None:
         memory.sessions.add_message("s", "one", "u")
         assert memory.sessions.summarize("s") == "one"
         assert memory.sessions.patch_state("s", {"a": 1}).state == memory.sessions.state("s")
+
+
+async def test_deleting_the_checkpoints_of_a_user_leaves_the_state_of_sessions(memory: AsyncMemory) -> None:
+    await memory.sessions.add_message("s", "hello", "u")
+    await memory.sessions.set_state("s", {"step": 1})
+    await memory.checkpoints.save("run", 1, {"done": True}, user_id="u")
+    assert await memory.checkpoints.delete_user("u") == 1
+    assert await memory.sessions.state("s") == {"step": 1}
