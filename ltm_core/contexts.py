@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from .errors import InvalidInput
 from .index.entries import WITHDRAWN
 from .learn.turns import Turns
-from .model import Message
+from .model import Message, Recalled
 from .policies import Policies
 from .recall.context import (
     MESSAGE_TOKENS,
@@ -25,7 +26,7 @@ from .recall.context import (
 from .recall.render import SUMMARY, summary_text
 from .recalling import Question, Recalling
 from .records import message_of
-from .scope import MemoryScope, Scope
+from .scope import Identity, MemoryScope, Scope
 from .stores.base import Compare, Store, Where
 from .summarising import Summaries
 
@@ -36,7 +37,7 @@ PAGE = 64  # messages that are read at a time
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A context for a session, which `question` names with those who talk in it."""
+    """A context for a session; `question` names it and who talks in it. Without one, it is what is remembered."""
 
     question: Question
     max_tokens: int
@@ -47,6 +48,14 @@ class Wanted:
             raise InvalidInput(f"max_tokens={self.max_tokens} leaves no room. Pass 1 or more, such as 2_000.")
         if self.late_role not in ("user", "system"):
             raise InvalidInput(f"late_role={self.late_role!r} is unknown. Use 'user' or 'system'.")
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """A prompt as role messages, and what was recalled for it."""
+
+    messages: list[RoleMessage]
+    recalled: Recalled
 
 
 class Contexts:
@@ -61,25 +70,24 @@ class Contexts:
         self._recalling = recalling
         self._summaries = summaries
 
-    async def context(self, wanted: Wanted) -> list[RoleMessage]:
-        """The role messages. Raises `ScopeError` where the session is another user's."""
+    async def context(self, wanted: Wanted) -> Context:
+        """What belongs into the prompt, within its budget. Raises `ScopeError` where the session is another user's."""
         who, budget = wanted.question.who, Budget(wanted.max_tokens, self._policies.count_tokens, wanted.late_role)
+        talk = await self._talk(who, budget) if who.session_id is not None else Available((), from_start=True)
+        recalled = await self._recalling.recall(_asked(wanted.question, talk.turns, budget))
+        given = replace(talk, stable=recalled.stable_text, late=recalled.late_text)
+        return Context(assemble(given, budget), recalled)
+
+    async def _talk(self, who: Identity, budget: Budget) -> Available:
+        """What was said in a session, and its summaries; the session lives on."""
         thread = who.scope(MemoryScope.SESSION)
         if who.user_id is not None:
             await self._turns.check(thread, who.subject)
         told, from_start = await self._told(thread, budget)
         turns = turns_of(told, budget.count)
-        recalled = await self._recalling.recall(_asked(wanted.question, told, budget, turns))
-        given = Available(
-            turns if from_start else turns[1:] or turns,
-            from_start,
-            await self._covers(thread, told[0][0] if told else 1),
-            SUMMARY,
-            recalled.stable_text,
-            recalled.late_text,
-        )
+        covers = await self._covers(thread, told[0][0] if told else 1)
         await self._turns.touch(thread, self._policies.clock())
-        return assemble(given, budget)
+        return Available(turns if from_start else turns[1:] or turns, from_start, covers, SUMMARY)
 
     async def _told(self, thread: Scope, budget: Budget) -> tuple[list[tuple[int, Message]], bool]:
         """The last messages with their numbers, a few more than fit, and whether these are all."""
@@ -103,11 +111,10 @@ class Contexts:
         return [Told(summary_text(summary), summary.last) for summary in found]
 
 
-def _asked(question: Question, told: list[tuple[int, Message]], budget: Budget, turns: list[Turn]) -> Question:
+def _asked(question: Question, turns: Sequence[Turn], budget: Budget) -> Question:
     """What is asked of the memory: with the room that the last turn leaves; without a query, for what was said last."""
     last = turns[-1].tokens if turns else 0
     left = budget.max_tokens - last if last <= budget.max_tokens else budget.max_tokens
     room = min(budget.facts, left) - 2 * MESSAGE_TOKENS
-    said = (message.text for _, message in reversed(told) if message.role == "user")
-    query = question.query if question.query.strip() else next(said, "")
-    return replace(question, query=query, max_tokens=max(room, 0))
+    said = next((turn.said for turn in reversed(turns) if turn.said), "")
+    return replace(question, query=question.query if question.query.strip() else said, max_tokens=max(room, 0))

@@ -249,7 +249,7 @@ class AsyncMemory:
             pending="elsewhere",
         )
         wanted = Wanted(asked, max_tokens, late_role)
-        return await self.runtime.run(self.runtime.contexts.context(wanted))
+        return (await self.runtime.run(self.runtime.contexts.context(wanted))).messages
 
     async def forget(
         self,
@@ -316,7 +316,9 @@ class AsyncMemory:
         """One turn of a loop of your own: `async with` recalls at its start and learns at its end.
 
         `said` is a text or role messages. Options are the ids, `turn_id`, `learn`, `strict`, `recall_budget_ms` (500),
-        and those of `recall`. As with `with_memory`, memory that fails or has nobody to remember costs no answer.
+        and those of `recall`. With `context_tokens`, `turn.prompt()` is the whole prompt of the session within that
+        many tokens: what `context` gives, and then what was said. As with `with_memory`, memory that fails or has
+        nobody to remember costs no answer.
 
         >>> async def main():
         ...     async with AsyncMemory("memory://") as memory:

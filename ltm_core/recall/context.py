@@ -40,12 +40,14 @@ class Turn:
 
     Attributes:
         last: The number of its last message.
+        said: The words that it began with, if they are the user's.
         is_open: Whether it waits for an answer.
     """
 
     last: int
     steps: Sequence[Sequence[RoleMessage]]
     count: CountTokens
+    said: str = ""
     is_open: bool = False
 
     @property
@@ -81,8 +83,8 @@ class Available:
 
     turns: Sequence[Turn]
     from_start: bool
-    summaries: Sequence[Told]
-    heading: tuple[str, str]
+    summaries: Sequence[Told] = ()
+    heading: tuple[str, str] = ("", "")
     stable: str = ""
     late: str = ""
 
@@ -161,7 +163,8 @@ def turns_of(told: Sequence[tuple[int, Message]], count: CountTokens) -> list[Tu
 def _turn(talk: Sequence[tuple[int, Message]], count: CountTokens, *, is_last: bool) -> Turn:
     messages = [message for _, message in talk]
     steps = [[role_message(one) for one in step] for step in _steps(_paired(messages, is_last=is_last))]
-    return Turn(talk[-1][0], steps, count, is_open=is_last and not _is_answer(messages[-1]))
+    said = messages[0].text if _is_question(messages[0]) else ""
+    return Turn(talk[-1][0], steps, count, said, is_open=is_last and not _is_answer(messages[-1]))
 
 
 def _is_question(message: Message) -> bool:
@@ -281,7 +284,7 @@ def _cut(turn: Turn, room: int) -> Turn:
         if room < 0:
             break
         newest.insert(0, step)
-    return Turn(turn.last, [*question, *newest], turn.count, is_open=turn.is_open)
+    return replace(turn, steps=[*question, *newest])
 
 
 @dataclass(frozen=True, slots=True)
