@@ -11,6 +11,7 @@ from typing import Any, Self, TypeVar, Unpack, overload
 from .ambient import identity, scoped
 from .assemble import Options, Storage, cached_store_of, limits_of, policies_of, trigger_of
 from .checkpoints import Checkpoints
+from .contexts import LateRole, Wanted
 from .errors import ConfigurationError, InvalidInput
 from .facts import PersistentFacts, forget
 from .filters import condition
@@ -203,6 +204,53 @@ class AsyncMemory:
         )
         return await self.runtime.run(self.runtime.recalling.recall(asked))
 
+    async def context(
+        self,
+        session_id: str,
+        query: str = "",
+        *,
+        max_tokens: int = 2_000,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        namespace: str = "",
+        limit: int | None = 10,
+        min_relevance: float = 0.001,
+        filters: Mapping[str, Any] | None = None,
+        late_role: LateRole = "user",
+    ) -> list[dict[str, Any]]:
+        """The next prompt of a session: what is remembered, its summary and its last turns, as role messages.
+
+        First a system message with the user's profile and the summary of what the turns behind it do not show; then
+        the last turns as they were, tool calls with their results; then what was ranked for `query`, right before the
+        turn that still waits for its answer, or at the end where none does and your next message follows. So all
+        but what is new stays the same bytes from turn to turn, and a provider's prompt cache keeps it, until a summary
+        is renewed or room gets short. The messages sum up to at most `max_tokens`, counted by `count_tokens`, 4 more
+        for each message and 1,000 for an image or file; how they are shared: docs/explanation/context.md.
+
+        System messages of the session are left out: put your own first, or its text before that of the first message.
+
+        Args:
+            query: What is asked now; without, what the user said last.
+            max_tokens: A prompt never gets more, however small; what does not fit is left out.
+            limit, min_relevance, filters, namespace: As in `recall`, for the facts.
+            late_role: As whom ranked facts are told. `user` is what all providers take: Anthropic, Gemini and many
+                chat templates know no system message but the first. OpenAI and what follows it also take `system`.
+
+        Raises `ScopeError` where the session is another user's, `InvalidInput` for a `max_tokens` below 1.
+        """
+        who = self._who(user_id, check_id(session_id, "session_id"), agent_id)
+        asked = Question(
+            query,
+            who,
+            namespace,
+            limit=limit,
+            min_relevance=min_relevance,
+            filters=condition(filters),
+            pending="elsewhere",
+        )
+        wanted = Wanted(asked, max_tokens, late_role)
+        return (await self.runtime.run(self.runtime.contexts.context(wanted))).messages
+
     async def forget(
         self,
         what: str | Mapping[str, Any],
@@ -268,7 +316,9 @@ class AsyncMemory:
         """One turn of a loop of your own: `async with` recalls at its start and learns at its end.
 
         `said` is a text or role messages. Options are the ids, `turn_id`, `learn`, `strict`, `recall_budget_ms` (500),
-        and those of `recall`. As with `with_memory`, memory that fails or has nobody to remember costs no answer.
+        and those of `recall`. With `context_tokens`, `turn.prompt()` is the whole prompt of the session within that
+        many tokens: what `context` gives, and then what was said. As with `with_memory`, memory that fails or has
+        nobody to remember costs no answer.
 
         >>> async def main():
         ...     async with AsyncMemory("memory://") as memory:

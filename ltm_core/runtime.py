@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 from uuid import uuid4
 
+from .contexts import Contexts
 from .errors import ConfigurationError, UsageError
 from .home import Home, call
 from .index.embedded import Embedded
@@ -69,6 +70,7 @@ class Runtime:
         self.learning = Learning(store, policies, self.home)
         self.recalling = Recalling(store, policies, self.turns)
         self.summaries = Summaries(store, policies, self.turns, self.home, summary_tokens)
+        self.contexts = Contexts(store, policies, self.turns, self.recalling, self.summaries)
         tasks = _Tasks(self.learning, self.summaries, self.turns, policies.clock)
         self.worker = Worker(
             store,

@@ -19,7 +19,7 @@ from .model import Message, Summary
 from .policies import Policies, Summarised, Summarising
 from .records import message_of, summary_of, summary_record
 from .scope import Scope
-from .stores.base import Compare, Delete, Put, Record, Store, Where, Write
+from .stores.base import Compare, Condition, Delete, Put, Record, Store, Where, Write
 
 KEPT = 4
 MOST_TOKENS = 6_000
@@ -64,6 +64,15 @@ class Summaries:
     async def latest(self, thread: Scope) -> Summary | None:
         """The present summary of a session."""
         return next(map(summary_of, await self._stored(thread, 1)), None)
+
+    async def until(self, thread: Scope, number: int) -> list[Summary]:
+        """The versions of the summary that reach as far as message `number` or farther, oldest first; else the latest.
+
+        Each tells what the one before told, and more.
+        """
+        reach = await self._stored(thread, tests=[Compare("last", "gte", number)])
+        found = reach or await self._stored(thread, 1)
+        return [summary_of(record) for record in reversed(found)]
 
     async def draft(self, job: Record) -> Draft | None:
         """A new summary, not stored yet; None where nothing is to be summarised. Runs on the learning loop."""
@@ -144,8 +153,9 @@ class Summaries:
             writes += await self.revised(thread, [message.fields["number"] for message in messages], now)
         return writes
 
-    async def _stored(self, thread: Scope, limit: int | None = None) -> list[Record]:
-        return await self._store.scan(Where("summary", (thread,)), order=[("number", "desc")], limit=limit)
+    async def _stored(self, thread: Scope, limit: int | None = None, tests: Sequence[Condition] = ()) -> list[Record]:
+        where = Where("summary", (thread,)).also(*tests)
+        return await self._store.scan(where, order=[("number", "desc")], limit=limit)
 
     async def _read(self, thread: Scope, keep: int | None) -> Draft | None:
         head = await self._turns.head(thread)

@@ -166,6 +166,7 @@ class Memory:
     observe = blocking(AsyncMemory.observe)
     remember = blocking(AsyncMemory.remember)
     recall = blocking(AsyncMemory.recall)
+    context = blocking(AsyncMemory.context)
     forget = blocking(AsyncMemory.forget)
     flush = blocking(AsyncMemory.flush)
 

@@ -95,7 +95,12 @@ class Turn:
         return self.memories.recalled.facts if self.memories.recalled else []
 
     def prompt(self) -> Any:
-        """A copy of what was said with the memories in it: in front of a text, in the system message of a list."""
+        """A copy of what was said with the memories in it: in front of a text, in the system message of a list.
+
+        With `context_tokens`, all that belongs into the prompt of the session, as role messages, what was said last.
+        """
+        if self._source.context_tokens is not None:
+            return [*self.memories.context, *self.said]
         if self._prompt is None or not self.text:
             return self._prompt.value if self._prompt else ""
         return self._prompt.with_system(self.text)
@@ -294,6 +299,7 @@ class TurnOptions(Recalling, total=False):
     learn: bool
     recall_budget_ms: float | None
     strict: bool
+    context_tokens: int | None
 
 
 def turn_of(memory: AsyncMemory, said: Any, **options: Unpack[TurnOptions]) -> Turn:
@@ -302,7 +308,8 @@ def turn_of(memory: AsyncMemory, said: Any, **options: Unpack[TurnOptions]) -> T
     if prompt is None:
         raise InvalidInput(f"A {type(said).__name__} is no prompt. Pass a text, or role messages with one of a user.")
     how = {name: value for name, value in options.items() if name in Recalling.__optional_keys__}
-    source = MemorySource(memory, question(**how))  # type: ignore[arg-type] # the same names
+    asked = question(**how)  # type: ignore[arg-type] # the same names
+    source = MemorySource(memory, asked, context_tokens=options.get("context_tokens"))
     named = {name: as_id(options.get(name)) for name in ("user_id", "session_id", "agent_id")}
     return Turn(
         source,

@@ -31,6 +31,7 @@ FLOORS = (
         "fence",
         "reading",
         "vectors",
+        "shortening",
         "stores",
         "stores.*",
     ),

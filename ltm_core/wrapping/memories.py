@@ -13,12 +13,17 @@ Selector = Callable[[Any, Any], Any]
 
 
 class Memories(list[dict[str, Any]]):
-    """What was recalled: dicts of id, content, score and metadata; as text, the block for a prompt."""
+    """What was recalled: dicts of id, content, score and metadata; as text, the block for a prompt.
+
+    Attributes:
+        context: The prompt up to what is said now, where one was asked for.
+    """
 
     def __init__(self, items: Iterable[dict[str, Any]] = (), text: str = "", recalled: Recalled | None = None) -> None:
         super().__init__(items)
         self.text = text
         self.recalled = recalled
+        self.context: list[dict[str, Any]] = []
 
     def __str__(self) -> str:
         return self.text

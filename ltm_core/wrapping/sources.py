@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 from weakref import WeakSet
 
 from ..ambient import identity, scoped
+from ..contexts import Wanted
 from ..filters import condition
 from ..home import Home
 from ..learn.turns import Writing
 from ..policies import Ranked, Ranking, Strategy
+from ..recall.context import total_tokens
 from ..recalling import Pending, Question
 from ..runtime import Runtime
 from ..scope import Identity
@@ -48,6 +50,7 @@ class Source(ABC):
     home: Home
     faults: Faults
     patience: float | None = PATIENCE
+    context_tokens: int | None = None
 
     @property
     def is_new(self) -> bool:
@@ -83,12 +86,22 @@ class Source(ABC):
 
 
 class MemorySource(Source):
-    """A memory of ours. `asked` says how to recall, `selector` chooses among all facts."""
+    """A memory of ours. `asked` says how to recall, `selector` chooses among all facts.
 
-    def __init__(self, memory: AsyncMemory, asked: Question, selector: Selector | None = None) -> None:
+    With `context_tokens`, a turn in a session has its whole prompt made, which costs no more than that.
+    """
+
+    def __init__(
+        self,
+        memory: AsyncMemory,
+        asked: Question,
+        selector: Selector | None = None,
+        context_tokens: int | None = None,
+    ) -> None:
         self._memory = memory
         self._asked = asked
         self._selector = selector
+        self.context_tokens = context_tokens
         self.name = memory.runtime.name
         self.home = memory.runtime.home
         self.faults = faults_of(memory.runtime)
@@ -114,7 +127,19 @@ class MemorySource(Source):
         if self._selector is not None:
             asked = replace(asked, strategy=partial(self._selected, self._selector, turn))
         runtime = self._memory.runtime
+        if self.context_tokens is not None:
+            return await self._with_context(replace(asked, pending="elsewhere"), turn)
         return Memories.of(await runtime.run(runtime.recalling.recall(asked)))
+
+    async def _with_context(self, asked: Question, turn: Turn) -> Memories:
+        runtime, most = self._memory.runtime, self.context_tokens or 0
+        room = most - total_tokens(turn.said, runtime.policies.count_tokens)
+        if room <= 0:
+            return Memories()
+        context = await runtime.run(runtime.contexts.context(Wanted(asked, room)))
+        memories = Memories.of(context.recalled)
+        memories.context = context.messages
+        return memories
 
     async def learn(self, turn: Turn, messages: Sequence[dict[str, Any]], *, opening: bool = False) -> Ticket | None:
         """Write the turn down; it is learned in the background, and an opened one when it is complete."""

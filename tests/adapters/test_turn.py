@@ -47,6 +47,24 @@ def test_a_turn_of_messages_gives_messages_back(memory: Memory) -> None:
     assert learned(memory, "ana") == [TURN]
 
 
+def test_a_turn_can_have_the_whole_prompt_of_its_session(memory: Memory) -> None:
+    memory.sessions.add_messages("s", ["Hello!", {"role": "assistant", "content": "Hi Ana."}], "ana")
+    with memory.turn("Where am I?", user_id="ana", session_id="s", context_tokens=200) as turn:
+        *context, last = turn.prompt()
+        assert context == memory.context("s", "Where am I?", user_id="ana", max_tokens=200 - 4 - 3)
+    assert [one["content"] for one in context][:2] == ["Hello!", "Hi Ana."]
+    assert "User lives in Oslo." in context[2]["content"]
+    assert last == {"role": "user", "content": "Where am I?"}
+    assert [fact.value for fact in turn.facts] == ["Oslo"]
+
+
+def test_without_a_session_that_prompt_is_what_is_remembered(memory: Memory) -> None:
+    with memory.turn("Where am I?", user_id="ana", context_tokens=200) as turn:
+        assert [one["role"] for one in turn.prompt()] == ["user", "user"]
+    with memory.turn("Where am I?", user_id="ana", context_tokens=5) as turn:
+        assert turn.prompt() == [{"role": "user", "content": "Where am I?"}]
+
+
 def test_a_turn_that_raises_or_is_skipped_teaches_nothing(memory: Memory) -> None:
     with pytest.raises(ValueError, match="no"), memory.turn("Where am I?", user_id="ana"):
         raise ValueError("no")

@@ -10,7 +10,7 @@ from langchain_classic.memory.utils import get_prompt_input_key
 from langchain_core.messages import BaseMessage, SystemMessage, get_buffer_string
 from pydantic import Field, field_validator
 
-from ltm_core import AsyncMemory, InvalidInput, Memory
+from ltm_core import AsyncMemory, InvalidInput, Memory, Message
 from ltm_langchain.faces import apart, async_face, tolerance, wait
 from ltm_langchain.history import restored
 from ltm_langchain.people import Ids, People
@@ -29,6 +29,8 @@ class LongTermMemory(BaseMemory):
         return_messages: Give messages instead of text, for a `MessagesPlaceholder`.
         limit: Most facts.
         last_messages: Most messages of the session.
+        max_tokens: Most tokens in all, in place of `last_messages`: what is remembered, the summary of the session, and
+            as many of its last turns as there is room for (`memory.context`).
         strict: Raise what goes wrong with the memory, instead of logging it and going on without.
     """
 
@@ -43,6 +45,7 @@ class LongTermMemory(BaseMemory):
     return_messages: bool = False
     limit: int | None = 10
     last_messages: int = 10
+    max_tokens: int | None = None
     strict: bool = False
 
     @field_validator("memory")
@@ -103,10 +106,16 @@ class LongTermMemory(BaseMemory):
         return _text(outputs[key])
 
     async def _load(self, who: Ids, query: str) -> dict[str, Any]:
-        recalled = await self.memory.recall(query, **who, limit=self.limit)
         session = who["session_id"]
+        if session and self.max_tokens is not None:
+            return self._given("", await self._context(who, query, self.max_tokens))
+        recalled = await self.memory.recall(query, **who, limit=self.limit, max_tokens=self.max_tokens)
         last = await self.memory.sessions.get_messages(session, self.last_messages) if session else []
         return self._given(recalled.text, list(map(restored, last)))
+
+    async def _context(self, who: Ids, query: str, max_tokens: int) -> list[BaseMessage]:
+        prompt = await self.memory.context(**who, query=query, limit=self.limit, max_tokens=max_tokens)
+        return [restored(Message.of(one)) for one in prompt]
 
     def _given(self, text: str, messages: list[BaseMessage]) -> dict[str, Any]:
         if not self.return_messages:

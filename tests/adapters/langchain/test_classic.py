@@ -114,6 +114,21 @@ def test_messages_instead_of_text(memory: Memory) -> None:
     assert [message.type for message in ours.load_memory_variables({"input": "Hi."})["history"]] == ["system"]
 
 
+def test_within_a_budget_there_is_the_summary_and_as_many_turns_as_fit(memory: Memory) -> None:
+    ours = LongTermMemory(memory=memory, user_id="ana", session_id="t", return_messages=True, max_tokens=400)
+    for number in range(30):
+        ours.save_context({"input": f"The {number}th stop is a town by the sea."}, {"output": "Noted."})
+    memory.sessions.summarize("t")
+    ours.save_context({"input": "The last stop is home."}, {"output": "Noted."})
+    messages = ours.load_memory_variables({"input": "Where am I?"})["history"]
+    assert [message.type for message in [messages[0], *messages[-2:]]] == ["system", "human", "ai"]
+    assert "The 0th stop" in messages[0].content
+    assert "User lives in Oslo." in messages[0].content
+    assert messages[-2].content == "The last stop is home."
+    ours.return_messages = False
+    assert "AI: Noted." in ours.load_memory_variables({"input": "Where am I?"})["history"]
+
+
 def test_several_inputs_and_outputs_need_names(memory: Memory) -> None:
     ours = LongTermMemory(memory=memory, user_id="ana", input_key="question", output_key="answer")
     ours.save_context({"question": "Hi.", "lang": "en"}, {"answer": "Hello.", "sources": "none"})
