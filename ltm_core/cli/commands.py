@@ -44,6 +44,7 @@ class Kind(StrEnum):
 
     FACTS = "facts"
     MESSAGES = "messages"
+    SUMMARIES = "summaries"
 
 
 class Status(StrEnum):
@@ -164,7 +165,7 @@ def ingest(
 def recall(
     place: Place,
     query: Annotated[str, typer.Argument(metavar="QUERY", show_default=False)],
-    limit: Annotated[int, typer.Option("--limit", min=0, help="Most facts, and most messages.")] = 10,
+    limit: Annotated[int, typer.Option("--limit", min=0, help="Most facts, messages and summaries each.")] = 10,
     max_tokens: Annotated[
         int | None, typer.Option("--max-tokens", min=0, help="Most tokens of the text for a prompt.")
     ] = None,
@@ -181,7 +182,7 @@ def recall(
     with place.memory(embedder=embedder) as memory:
         found = memory.recall(query, limit=limit, max_tokens=max_tokens, include=tuple(kinds), **place.who)
     if json:
-        scored = {"facts": list(map(_scored, found.facts)), "messages": list(map(_scored, found.messages))}
+        scored = {kind.value: list(map(_scored, getattr(found, kind))) for kind in Kind}
         show.as_json({**found.model_dump(mode="json"), **scored, "text": found.text})
     elif not found:
         typer.echo("Nothing is remembered that fits.")

@@ -88,6 +88,7 @@ def _until(version: Fact) -> str:
 def recalled_table(recalled: Recalled) -> Table:
     """What was recalled, best first; what was told but is not learned yet stands last, without a score."""
     rows = [(_score(fact.score), "fact", fact.text or f"{fact.key}: {value_of(fact)}") for fact in recalled.facts]
+    rows += [(_score(summary.score), "summary", summary.text) for summary in recalled.summaries]
     rows += [(_score(message.score), "message", said(message)) for message in recalled.messages]
     rows += [("", "not learned yet", said(message)) for message in recalled.pending]
     return _table(("score", "what", "says"), rows)
