@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from ..attributes import attribute
+from ..attributes import in_profile
 from ..embedding import embedded_text
 from ..scope import digest
 from ..stores.base import Record
@@ -102,7 +102,7 @@ def _of_fact(record: Record) -> Entry:
         type=fields.get("memory_type") or "fact",
         importance=fields.get("importance", 0.5),
         confidence=fields.get("confidence", 1.0),
-        stable=bool(fields.get("pinned")) or (about == "user" and attribute(name).profile),
+        stable=bool(fields.get("pinned")) or in_profile(about, name, fields.get("memory_type")),
     )
 
 

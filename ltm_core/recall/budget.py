@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from ..attributes import attribute
+from ..attributes import in_profile
 from ..model import Fact, LeftOut, Message, Remembered
 from ..policies import Fitted, Ranked
 from ..words import stems
@@ -112,7 +112,7 @@ def fit_pending(pending: Sequence[Message], *, max_tokens: int | None, prices: P
 
 def stable_facts(facts: Iterable[Fact]) -> list[Fact]:
     """The facts of the stable block: pinned ones and the user's profile, by key; the 20 foremost if there are more."""
-    wanted = [fact for fact in facts if fact.pinned or (fact.about == "user" and attribute(fact.attribute).profile)]
+    wanted = [fact for fact in facts if fact.pinned or in_profile(fact.about, fact.attribute, fact.memory_type)]
     return sorted(sorted(wanted, key=_foremost)[:MOST_STABLE], key=_place)
 
 

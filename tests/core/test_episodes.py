@@ -162,6 +162,24 @@ def test_every_message_stands_once_and_groups_are_in_order(places: Sequence[tupl
         assert grown == given
 
 
+# How the user wants to be answered
+
+
+async def test_instructions_stand_in_the_stable_block_whatever_is_asked_until_they_are_taken_back(url: str) -> None:
+    async with AsyncMemory(url, background=False) as memory:
+        await memory.remember("Always answer in bullet points. I like jazz.", user_id="u", session_id="before")
+        await memory.facts.add("tone", "formal", text="Address them formally", memory_type="instruction", scope_id="u")
+        for query in ("", "What is a monad?", "thanks!"):
+            recalled = await memory.recall(query, user_id="u", min_relevance=0.5)
+            assert "Always answer in bullet points" in recalled.stable_text
+            assert "Address them formally" in recalled.stable_text
+        (system, *_) = await memory.context("s", "What is a monad?", user_id="u")
+        assert system["role"] == "system"
+        assert "Always answer in bullet points" in system["content"]
+        await memory.forget({"memory_type": "instruction"}, user_id="u")
+        assert (await memory.recall("What is a monad?", user_id="u")).stable_text == ""
+
+
 # From facts to what was said, and back
 
 
