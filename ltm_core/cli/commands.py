@@ -10,7 +10,9 @@ import typer
 
 from .. import InvalidInput, Memory, MemoryScope, NotFound
 from . import show
+from .options import AsJson, ListedByDefault, Model
 from .place import Place, located, wrong_call
+from .sessions import sessions
 from .values import value_of
 
 app = typer.Typer(
@@ -23,20 +25,12 @@ app = typer.Typer(
 facts = typer.Typer(help="Facts by key: list, add, import, get, trace, delete.", rich_markup_mode=None)
 
 
-class ListedByDefault(typer.core.TyperGroup):
-    """A group whose `list` may be left out: `ltm jobs` is `ltm jobs list`."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Put `list` first where no command stands."""
-        leave = args and (not args[0].startswith("-") or args[0] == "--help")
-        return super().parse_args(ctx, args if leave else ["list", *args])
-
-
 jobs = typer.Typer(help="What was told and is learned, waits, or failed.", cls=ListedByDefault, rich_markup_mode=None)
 runs = typer.Typer(help="What durable runs have reached.", cls=ListedByDefault, rich_markup_mode=None)
 app.add_typer(facts, name="facts")
 app.add_typer(jobs, name="jobs")
 app.add_typer(runs, name="runs")
+app.add_typer(sessions, name="sessions")
 
 
 class Kind(StrEnum):
@@ -69,13 +63,6 @@ Embedder = Annotated[
         metavar="NAME",
         help="Compare meanings too: local, or a model as litellm names it.",
         show_default=False,
-    ),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Model = Annotated[
-    str | None,
-    typer.Option(
-        "--model", metavar="NAME", help="A model as litellm names it (openai/gpt-4o-mini); offline without one."
     ),
 ]
 
