@@ -9,6 +9,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+INSTRUCTION = "instruction"  # the type of facts that say how the user wants the assistant to work
+
 
 @dataclass(frozen=True, slots=True)
 class Attribute:
@@ -61,3 +63,8 @@ def _row(name: str, *, words: list[str], **cells: Any) -> Attribute:
 def attribute(name: str) -> Attribute:
     """The attribute called `name`; one that is not in the table has a single value and no special words."""
     return attributes().get(name) or Attribute(name)
+
+
+def in_profile(about: str, name: str, memory_type: str | None) -> bool:
+    """Whether a fact of this kind belongs to the profile of the user; how they want to be answered always does."""
+    return about == "user" and (attribute(name).profile or memory_type == INSTRUCTION)

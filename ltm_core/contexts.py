@@ -32,7 +32,7 @@ from .summarising import Summaries
 
 LateRole = Literal["user", "system"]
 
-PAGE = 64  # messages that are read at a time
+PAGE = 16  # messages that are read at least, before it is known how long they are here
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +95,15 @@ class Contexts:
         where = Where("message", (thread,), test=Compare("role", "ne", "system")).also(*absent)
         where = where.also(*await self._turns.shown(thread, self._policies.clock()))
         told: list[tuple[int, Message]] = []
-        room, most = budget.max_tokens, self._turns.limits.messages
+        room, most, size = budget.max_tokens, self._turns.limits.messages, PAGE
         while room >= 0:
             before = where.also(Compare("number", "lt", told[-1][0])) if told else where
-            page = await self._store.scan(before, order=[("number", "desc")], limit=PAGE)
+            page = await self._store.scan(before, order=[("number", "desc")], limit=size)
             told += [(record.fields["number"], message_of(record)) for record in page]
             room -= sum(message_tokens(role_message(message), budget.count) for _, message in told[-len(page) :])
-            if len(page) < PAGE or (most is not None and len(told) >= most):
+            if len(page) < size or (most is not None and len(told) >= most):
                 return told[:most][::-1], True
+            size = max(PAGE, 1 + room * len(told) // (budget.max_tokens - room))
         return told[::-1], False
 
     async def _covers(self, thread: Scope, first: int) -> list[Told]:

@@ -12,21 +12,23 @@ from .bulk import Batch, Edit, batches
 from .edits import checked_key, deleted, made, missing, successor
 from .errors import ConflictError, NotFound
 from .filters import condition, fact_filters
+from .index.entries import WITHDRAWN
 from .learn.commit import history, writes_for
 from .learning import Destination
 from .llm import Complete
-from .model import Candidate, Fact, FactUpdate, Messages, Operation, messages_of, split_key
+from .model import Candidate, Fact, FactUpdate, Message, Messages, Operation, messages_of, split_key
 from .recall.gather import current_at
-from .records import fact_id, fact_of, fact_record, version_of
+from .records import fact_id, fact_of, fact_record, message_of, version_of
 from .runtime import Runtime
 from .scope import DEFAULT_TENANT, Identity, MemoryScope, Scope, scope_of
 from .stores.again import again as attempts
-from .stores.base import AnyOf, Compare, Condition, Order, Put, Store, Where
+from .stores.base import All, AnyOf, Compare, Condition, Order, Put, Store, Where
 
 if TYPE_CHECKING:
     from .memory import AsyncMemory
 
 _KEYED: Order = (("key", "asc"),)
+_SAID: Order = (("created_at", "asc"), ("number", "asc"))
 
 
 class PersistentFacts:
@@ -183,6 +185,13 @@ class PersistentFacts:
         """Every version of a fact, oldest first, the present one included; empty where there never was one."""
         return await self._runtime.run(self._history(self._owner(scope, scope_id), checked_key(key)))
 
+    async def sources(self, key: str, scope: MemoryScope | None = None, scope_id: str | None = None) -> list[Message]:
+        """The messages that a fact came from, as they are now, oldest first; those that are gone are missing.
+
+        Raises `NotFound` where there is no such fact. The way back is `sessions.facts`.
+        """
+        return await self._runtime.run(self._sources(self._owner(scope, scope_id), checked_key(key)))
+
     async def extract_from_messages(
         self, messages: Messages, scope: MemoryScope | None = None, scope_id: str | None = None
     ) -> list[Fact]:
@@ -306,6 +315,16 @@ class PersistentFacts:
         of_fact = Compare("fact_id", "eq", fact_id(owner, self.namespace, key))
         past = await self._runtime.store.scan(Where("version", (owner,), test=of_fact), order=[("number", "asc")])
         return history(await self._stored(owner, key), [version_of(record) for record in past])
+
+    async def _sources(self, owner: Scope, key: str) -> list[Message]:
+        fact = await self._get(owner, key)
+        if fact is None:
+            raise missing(key)
+        subject = await self._runtime.turns.subject(owner)
+        alive = All(Compare("deleted_at", "exists", False), Compare(WITHDRAWN, "exists", False))
+        where = Where("message", subject=subject, ids=tuple(fact.sources), test=alive)
+        found = await self._runtime.store.scan(where, order=_SAID) if fact.sources else []
+        return [message_of(record) for record in found]
 
     async def _learn(self, candidates: Sequence[Candidate], owner: Scope) -> list[FactUpdate]:
         into = Destination(owner, await self._runtime.turns.subject(owner), self.namespace)

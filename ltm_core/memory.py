@@ -170,6 +170,7 @@ class AsyncMemory:
         filters: Mapping[str, Any] | None = None,
         pending: Pending = True,
         dates: bool = True,
+        neighbours: int = 0,
     ) -> Recalled:
         """What matters for `query`, ranked, within a budget, and as text for a prompt.
 
@@ -178,15 +179,17 @@ class AsyncMemory:
 
         Args:
             strategy: `relevant`, `recent`, `all`, or a callable that ranks (`ltm_core.policies.Ranking`).
-            limit: Most facts, and most messages, that come back; None for all.
+            limit: Most facts, most messages and most summaries that come back; None for all.
             max_tokens: Most tokens of `Recalled.text`; None for no bound.
             min_relevance: From 0 to 1: about how probable it must be that an item is of use. 0.001 keeps common small
                 talk from recalling anything, and what was asked for from being lost.
-            include: `facts`, `messages`, or both.
+            include: Some of `facts`, `messages` and `summaries` (of sessions; the present one of each).
             filters: `{"category": "work", "importance": {"gte": 0.5}, "tags": ["ui"]}`, for facts.
             pending: Whether to show what was told but is not learned yet; `elsewhere` leaves out what was told in this
                 session, for a prompt that holds its messages anyway.
             dates: Whether days that the query speaks of ("in May", "last summer") bring what was said in them forward.
+            neighbours: How many messages before and after each recalled one come along, within `limit` and
+                `max_tokens`; those of one conversation then stand together, as they were said.
         """
         who = self._who(user_id, session_id, agent_id)
         asked = Question(
@@ -201,6 +204,7 @@ class AsyncMemory:
             condition(filters),
             pending,
             dates,
+            neighbours,
         )
         return await self.runtime.run(self.runtime.recalling.recall(asked))
 

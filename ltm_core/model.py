@@ -314,12 +314,39 @@ class LeftOut(Model):
     score: float | None = None
 
 
+class Summary(Scored):
+    """What a conversation was about, up to one of its messages.
+
+    Attributes:
+        text: The summary, a few sentences or lines.
+        topics: What was talked about, the foremost first.
+        open_questions: What was asked and not answered yet.
+        version: Counts the summaries of the session, from 1.
+        first, last: The numbers of the messages that it covers; the first message of a session has number 1.
+    """
+
+    id: str
+    session_id: str
+    text: Text
+    topics: list[Text] = Field(default_factory=list)
+    open_questions: list[Text] = Field(default_factory=list)
+    version: int
+    first: int
+    last: int
+    created_at: Time
+
+
+Remembered: TypeAlias = Fact | Message | Summary
+"""What can be recalled."""
+
+
 class Recalled(Model):
     """The answer of recall: what matters for a query, ranked, and ready to paste.
 
     Attributes:
         facts: Ranked facts, best first, each with `score` and `parts`.
-        messages: Ranked messages, where they were asked for.
+        messages: Ranked messages, where they were asked for; with `neighbours`, the groups around the best first.
+        summaries: Ranked summaries of sessions, where they were asked for; of each session the present one.
         pending: What was told but is not learned yet, newest last.
         stable_text: What does not depend on the query (profile and pinned facts); the same bytes until they change.
         late_text: What was ranked for this query.
@@ -331,6 +358,7 @@ class Recalled(Model):
     query: str = ""
     facts: list[Fact] = Field(default_factory=list)
     messages: list[Message] = Field(default_factory=list)
+    summaries: list[Summary] = Field(default_factory=list)
     pending: list[Message] = Field(default_factory=list)
     stable_text: str = ""
     late_text: str = ""
@@ -344,12 +372,13 @@ class Recalled(Model):
 
     def __bool__(self) -> bool:
         """Whether anything was found."""
-        return bool(self.facts or self.messages or self.pending)
+        return bool(self.facts or self.messages or self.summaries or self.pending)
 
     def explain(self) -> str:
         """A table: each item with each signal, its weight and what it added; then what was left out and why."""
         items: list[tuple[Scored, str]] = [(fact, fact.text or fact.key) for fact in self.facts]
         items += [(message, message.text) for message in self.messages]
+        items += [(summary, summary.text) for summary in self.summaries]
         lines = [line for place, (item, text) in enumerate(items, 1) for line in _explain(place, item, text)]
         lines += [f"  left out ({left.why}): {left.text}" for left in self.left_out]
         return "\n".join(lines) or "Nothing was found."
@@ -378,28 +407,6 @@ class Session(Model):
     message_count: int = 0
     created_at: Time
     updated_at: Time
-
-
-class Summary(Scored):
-    """What a conversation was about, up to one of its messages.
-
-    Attributes:
-        text: The summary, a few sentences or lines.
-        topics: What was talked about, the foremost first.
-        open_questions: What was asked and not answered yet.
-        version: Counts the summaries of the session, from 1.
-        first, last: The numbers of the messages that it covers; the first message of a session has number 1.
-    """
-
-    id: str
-    session_id: str
-    text: Text
-    topics: list[Text] = Field(default_factory=list)
-    open_questions: list[Text] = Field(default_factory=list)
-    version: int
-    first: int
-    last: int
-    created_at: Time
 
 
 class SessionState(Model):

@@ -11,8 +11,8 @@ from datetime import datetime
 from typing import Protocol
 
 from .embedding import Embedder
-from .model import Candidate, Fact, FactUpdate, LeftOut, Message, Summary
-from .scope import Identity
+from .model import Candidate, Fact, FactUpdate, LeftOut, Message, Remembered, Summary
+from .scope import Identity, Scope
 
 ALL_OPERATIONS = frozenset({"ADD", "UPDATE", "DELETE"})
 
@@ -106,16 +106,19 @@ class Item:
     Attributes:
         terms: Analysed words, the attribute's own words included.
         layer: 0 for the most specific scope of the identity.
+        thread, number: Of a message, the conversation and its place in it.
         signals: What speaks for it, comparable with the other items of its kind; `ltm_core.recall.signals` names them.
     """
 
-    content: Fact | Message
+    content: Remembered
     terms: Sequence[str]
     at: datetime
     layer: int = 0
     importance: float = 0.5
     confidence: float = 1.0
     signals: Mapping[str, float] = field(default_factory=dict)
+    thread: Scope | None = None
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +165,7 @@ class Rendering:
     messages: Sequence[Message]
     pending: Sequence[Message]
     now: datetime
+    summaries: Sequence[Summary] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -19,16 +20,27 @@ from .index.held import Indexes
 from .index.memories import Memories
 from .learn.turns import WAITING, Turns
 from .learn.worker import waiting_ids
-from .model import Fact, Message, Recalled
+from .model import Fact, Message, Recalled, Remembered, Summary
 from .policies import CountTokens, Item, Policies, Ranked, Ranking, Rendering, Strategy
 from .recall.budget import Prices, fit, fit_pending, stable_facts
-from .recall.gather import Found, Viewer, candidates, items_of, read_best, unshadowed, visible_facts, visible_messages
+from .recall.gather import (
+    Found,
+    Viewer,
+    candidates,
+    items_of,
+    read_best,
+    unshadowed,
+    visible_facts,
+    visible_messages,
+    visible_summaries,
+)
+from .recall.neighbours import ids_around, in_groups, with_neighbours
 from .recall.rank import ALSO, STRATEGIES, weights
 from .recall.render import LATE, STABLE, line, pending_line
 from .recall.signals import Asked, Scores
 from .records import fact_of, message_of
 from .scope import Identity, MemoryScope, Scope
-from .stores.base import Compare, Condition, Store, Where
+from .stores.base import Compare, Condition, Record, Store, Where
 from .vectors import pack, unpack
 
 log = logging.getLogger("ltm_core")
@@ -57,17 +69,18 @@ class Question:
     filters: Condition | None = None
     pending: Pending = True
     dates: bool = True
+    neighbours: int = 0
 
     def __post_init__(self) -> None:
         if isinstance(self.strategy, str) and self.strategy not in STRATEGIES:
             raise InvalidInput(f"There is no strategy {self.strategy!r}. Use {', '.join(STRATEGIES)} or a callable.")
-        unknown = set(self.include) - {"facts", "messages"}
+        unknown = set(self.include) - {"facts", "messages", "summaries"}
         if unknown or isinstance(self.include, str):
             raise InvalidInput(
-                f"Nothing to include is called {self.include!r}. Use ('facts',) or ('facts', 'messages')."
+                f"Nothing to include is called {self.include!r}. Use some of ('facts', 'messages', 'summaries')."
             )
-        if (self.limit or 0) < 0 or (self.max_tokens or 0) < 0:
-            raise InvalidInput("limit and max_tokens cannot be negative. Pass None for no limit.")
+        if (self.limit or 0) < 0 or (self.max_tokens or 0) < 0 or self.neighbours < 0:
+            raise InvalidInput("limit, max_tokens and neighbours cannot be negative. Pass None for no limit.")
 
 
 class Recalling:
@@ -88,6 +101,8 @@ class Recalling:
         waiting = await self._pending(asked)  # before the facts: what is learned in between is seen twice, not never
         given, stable = await self._gather(asked)
         ranked = await self._reranked(asked, self._ranked(asked, given))
+        if asked.neighbours:
+            ranked = await self._with_neighbours(asked, ranked)
         pending = fit_pending(waiting, max_tokens=asked.max_tokens, prices=self._prices)
         fitted = fit(
             ranked,
@@ -99,15 +114,18 @@ class Recalling:
             by_size=asked.strategy == "relevant",
             prices=self._prices,
         )
-        found = [_scored(each) for each in fitted.ranked]
+        found = [_scored(each) for each in in_groups(fitted.ranked, asked.neighbours)]
         facts = [one for one in found if isinstance(one, Fact)]
         messages = [one for one in found if isinstance(one, Message)]
-        rendered = self._policies.render(Rendering(fitted.stable, facts, messages, pending, self._policies.clock()))
+        summaries = [one for one in found if isinstance(one, Summary)]
+        now = self._policies.clock()
+        rendered = self._policies.render(Rendering(fitted.stable, facts, messages, pending, now, summaries))
         return Recalled(
             id=uuid4().hex,
             query=asked.query,
             facts=facts,
             messages=messages,
+            summaries=summaries,
             pending=pending,
             stable_text=rendered.stable,
             late_text=rendered.late,
@@ -142,11 +160,15 @@ class Recalling:
             stable = await self._stable(asked, kinds[0])
         if "messages" in asked.include:
             kinds.append(await self._messages(asked.who, asked.query, now, dates=asked.dates))
+        if "summaries" in asked.include:
+            kinds.append(await self._summaries(asked.who, asked.query, now, dates=asked.dates))
         session = Scope.session(asked.who.session_id, asked.who.tenant) if asked.who.session_id else None
         scopes = asked.who.scopes
         for kind in kinds:
             filters = asked.filters if kind.where.kind == "fact" else None
             found = await self._read(kind, filters, strategy, asked.limit)
+            if kind.where.kind == "summary":
+                found = [each for each in found if await self._is_shown(each.record, now)]
             items += items_of(found, scopes, now, session)
         total = sum(kind.asked.total for kind in kinds)
         has_vectors = any(kind.asked.vector is not None for kind in kinds)
@@ -159,6 +181,17 @@ class Recalling:
     async def _messages(self, who: Identity, query: str, now: datetime, *, dates: bool) -> _Kind:
         where = visible_messages(who, now)
         return await self._kind(where, await self.indexes.messages(who.subject, now), query, now, dates)
+
+    async def _summaries(self, who: Identity, query: str, now: datetime, *, dates: bool) -> _Kind:
+        """They are few, and change as a whole: what the database finds is enough."""
+        where, terms = visible_summaries(who, now), words.terms(query)
+        parts = await candidates(self._store, where, terms, None, now, limit=LARGE)
+        return _Kind(where, Asked(query, parts, now, days_in(query, now) if dates else None))
+
+    async def _is_shown(self, summary: Record, now: datetime) -> bool:
+        """Whether the time of what a summary tells is not over."""
+        shown = await self._turns.shown(summary.scope, now)
+        return all(one.operator == "gt" and summary.fields["last"] > one.value for one in shown)
 
     async def _kind(self, where: Where, held: list[Memories] | None, query: str, now: datetime, dates: bool) -> _Kind:
         is_large, days = held is None, days_in(query, now) if dates else None
@@ -184,7 +217,8 @@ class Recalling:
         parts, total = kind.asked.parts, kind.asked.total
         if limit == 0 or total == 0:
             return []
-        scores = Scores(kind.asked, weights(kind.where.kind, vectors=kind.asked.vector is not None), ALSO)
+        counts = weights("fact" if kind.asked.are_facts else "message", vectors=kind.asked.vector is not None)
+        scores = Scores(kind.asked, counts, ALSO)
         proposal = scores.proposal(strategy, max(CANDIDATES, limit or total))
         count = total if limit is None or strategy not in STRATEGIES else limit + SPARE
         return await read_best(self._store, kind.where, filters, parts, proposal, count)
@@ -206,6 +240,16 @@ class Recalling:
             for each, score in zip(best, scores, strict=True)
         ]
         return [*sorted(again, key=lambda each: -each.score), *others]
+
+    async def _with_neighbours(self, asked: Question, ranked: Sequence[Ranked]) -> Sequence[Ranked]:
+        """What was ranked, each message followed by those around it in its conversation."""
+        now, most = self._policies.clock(), math.inf if asked.limit is None else asked.limit
+        told = [each.item for each in ranked if isinstance(each.item.content, Message)]
+        near = [ids_around(item, asked.neighbours) for place, item in enumerate(told) if place < most]
+        ids = {one for some in near for one in some}
+        where = replace(visible_messages(asked.who, now), ids=tuple(sorted(ids)))
+        found = await self._store.scan(where) if ids else []
+        return with_neighbours(ranked, found, asked.neighbours)
 
     def _ranked(self, asked: Question, given: Ranking) -> Sequence[Ranked]:
         if callable(asked.strategy):
@@ -245,7 +289,7 @@ class Recalling:
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """Facts or messages: which may be seen, and the query put to their indexes."""
+    """Memories of one kind: which may be seen, and the query put to their indexes."""
 
     where: Where
     asked: Asked
@@ -258,7 +302,7 @@ class _Only:
     scopes: tuple[Scope, ...]
 
 
-def _scored(each: Ranked) -> Fact | Message:
+def _scored(each: Ranked) -> Remembered:
     told = {"score": each.score, "relevance": each.relevance, "parts": dict(each.parts)}
     return each.item.content.model_copy(update={**told, "signals": dict(each.item.signals)})
 

@@ -12,9 +12,10 @@ from .ambient import identity
 from .errors import InvalidInput, NotFound, ScopeError
 from .learn.turns import WAITING, Sent, head_id, owned, summary_job
 from .learn.worker import waiting_ids
-from .model import Message, Session, SessionState, Summary
+from .model import Fact, Message, Session, SessionState, Summary
+from .recall.gather import current_at
 from .recalling import Question
-from .records import message_id, message_of, message_record
+from .records import fact_of, message_id, message_of, message_record
 from .redaction import redacted
 from .runtime import Runtime
 from .scope import MemoryScope, Scope, check_id
@@ -75,6 +76,14 @@ class Sessions:
         tests = [] if archived is None else [Compare("archived_at", "exists", archived)]
         found = await self._runtime.run(self._read(await self._thread(session_id, user_id), tests, limit, before))
         return [message_of(record) for record in found]
+
+    async def facts(self, session_id: str, message_id: str, *, user_id: str | None = None) -> builtins.list[Fact]:
+        """The current facts that came from a message, by key; `facts.sources` is the way back.
+
+        Raises `NotFound` where there is no such message.
+        """
+        thread = await self._thread(session_id, user_id)
+        return await self._runtime.run(self._facts(thread, message_id))
 
     async def edit_message(
         self, session_id: str, message_id: str, content: str | builtins.list[Any], *, user_id: str | None = None
@@ -243,6 +252,12 @@ class Sessions:
         where = Where("message", (thread,)).also(*alive, *shown, *tests)
         found = await self._runtime.store.scan(where, order=[("number", "desc")], limit=limit)
         return found[::-1]
+
+    async def _facts(self, thread: Scope, message_id: str) -> builtins.list[Fact]:
+        message = await self._message(thread, message_id)
+        learned = Where("fact", (message.subject, thread), test=Compare("sources", "contains", message.id))
+        found = await self._runtime.store.scan(learned.also(*current_at(self._runtime.now())), order=[("key", "asc")])
+        return [fact_of(record) for record in found]
 
     async def _edit(self, thread: Scope, message_id: str, content: Any) -> Message:
         async for attempt in again():

@@ -59,19 +59,19 @@ class Summaries:
 
     async def all(self, thread: Scope) -> list[Summary]:
         """The summaries of a session, the latest first."""
-        return [summary_of(record) for record in await self._stored(thread)]
+        return [summary_of(record) for record in await self._shown(thread)]
 
     async def latest(self, thread: Scope) -> Summary | None:
         """The present summary of a session."""
-        return next(map(summary_of, await self._stored(thread, 1)), None)
+        return next(map(summary_of, await self._shown(thread, 1)), None)
 
     async def until(self, thread: Scope, number: int) -> list[Summary]:
         """The versions of the summary that reach as far as message `number` or farther, oldest first; else the latest.
 
         Each tells what the one before told, and more.
         """
-        reach = await self._stored(thread, tests=[Compare("last", "gte", number)])
-        found = reach or await self._stored(thread, 1)
+        reach = await self._shown(thread, tests=[Compare("last", "gte", number)])
+        found = reach or await self._shown(thread, 1)
         return [summary_of(record) for record in reversed(found)]
 
     async def draft(self, job: Record) -> Draft | None:
@@ -96,7 +96,7 @@ class Summaries:
         if draft is None or draft.made is None or head is None:
             return []
         again = summary_job(head, head.fields["message_count"], now, keep)
-        present = next(iter(await self._stored(draft.thread, 1)), None)
+        present = next(iter(await self._shown(draft.thread, 1)), None)
         if _revision(head) != draft.revision or _id(present) != _id(draft.previous):
             return [
                 again,
@@ -107,7 +107,10 @@ class Summaries:
         counted = {**head.fields, "summary_count": number, "topics": ", ".join(summary.topics[:TITLE]) or None}
         return [
             Put(summary_record(summary, draft.thread, head.subject), expect=0),
-            *_superseded(present),
+            *[
+                _superseded(one, now)
+                for one in await self._stored(draft.thread, [Compare("stale_at", "exists", False)])
+            ],
             Put(replace(head, fields=counted, version=head.version + 1), expect=head.version),
             *([again] if draft.more else []),
         ]
@@ -153,7 +156,12 @@ class Summaries:
             writes += await self.revised(thread, [message.fields["number"] for message in messages], now)
         return writes
 
-    async def _stored(self, thread: Scope, limit: int | None = None, tests: Sequence[Condition] = ()) -> list[Record]:
+    async def _shown(self, thread: Scope, limit: int | None = None, tests: Sequence[Condition] = ()) -> list[Record]:
+        """The summaries of what is not over of a session, the latest first."""
+        shown = await self._turns.shown(thread, self._policies.clock())
+        return await self._stored(thread, [*tests, *(Compare("last", one.operator, one.value) for one in shown)], limit)
+
+    async def _stored(self, thread: Scope, tests: Sequence[Condition] = (), limit: int | None = None) -> list[Record]:
         where = Where("summary", (thread,)).also(*tests)
         return await self._store.scan(where, order=[("number", "desc")], limit=limit)
 
@@ -161,7 +169,7 @@ class Summaries:
         head = await self._turns.head(thread)
         if head is None:
             return None
-        previous = next(iter(await self._stored(thread, 1)), None)
+        previous = next(iter(await self._shown(thread, 1)), None)
         read = await self._after(thread, previous)
         kept = KEPT if keep is None else keep
         within = self._within(read)
@@ -225,11 +233,10 @@ def _summary(draft: Draft, number: int, now: datetime) -> Summary:
     )
 
 
-def _superseded(previous: Record | None) -> list[Write]:
-    """A summary that is no longer the present one stays, and is no longer found by its words."""
-    if previous is None:
-        return []
-    return [Put(replace(previous, terms=(), version=previous.version + 1), expect=previous.version)]
+def _superseded(previous: Record, now: datetime) -> Put:
+    """A summary that is no longer the present one stays, and is no longer found."""
+    fields = {**previous.fields, "stale_at": now}
+    return Put(replace(previous, fields=fields, terms=(), version=previous.version + 1), expect=previous.version)
 
 
 def _withheld(message: Record) -> Put:

@@ -62,6 +62,7 @@ class Facts:
     get_all = blocking(PersistentFacts.get_all)
     filter = blocking(PersistentFacts.filter)
     history = blocking(PersistentFacts.history)
+    sources = blocking(PersistentFacts.sources)
     extract_from_messages = blocking(PersistentFacts.extract_from_messages)
     update_intelligent = blocking(PersistentFacts.update_intelligent)
 
@@ -76,6 +77,7 @@ class SessionsFace:
     add_message = blocking(Sessions.add_message)
     add_messages = blocking(Sessions.add_messages)
     get_messages = blocking(Sessions.get_messages)
+    facts = blocking(Sessions.facts)
     edit_message = blocking(Sessions.edit_message)
     archive_messages = blocking(Sessions.archive_messages)
     delete_messages = blocking(Sessions.delete_messages)

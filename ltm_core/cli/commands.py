@@ -10,7 +10,9 @@ import typer
 
 from .. import InvalidInput, Memory, MemoryScope, NotFound
 from . import show
+from .options import AsJson, ListedByDefault, Model
 from .place import Place, located, wrong_call
+from .sessions import sessions
 from .values import value_of
 
 app = typer.Typer(
@@ -23,20 +25,12 @@ app = typer.Typer(
 facts = typer.Typer(help="Facts by key: list, add, import, get, trace, delete.", rich_markup_mode=None)
 
 
-class ListedByDefault(typer.core.TyperGroup):
-    """A group whose `list` may be left out: `ltm jobs` is `ltm jobs list`."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Put `list` first where no command stands."""
-        leave = args and (not args[0].startswith("-") or args[0] == "--help")
-        return super().parse_args(ctx, args if leave else ["list", *args])
-
-
 jobs = typer.Typer(help="What was told and is learned, waits, or failed.", cls=ListedByDefault, rich_markup_mode=None)
 runs = typer.Typer(help="What durable runs have reached.", cls=ListedByDefault, rich_markup_mode=None)
 app.add_typer(facts, name="facts")
 app.add_typer(jobs, name="jobs")
 app.add_typer(runs, name="runs")
+app.add_typer(sessions, name="sessions")
 
 
 class Kind(StrEnum):
@@ -44,6 +38,7 @@ class Kind(StrEnum):
 
     FACTS = "facts"
     MESSAGES = "messages"
+    SUMMARIES = "summaries"
 
 
 class Status(StrEnum):
@@ -68,13 +63,6 @@ Embedder = Annotated[
         metavar="NAME",
         help="Compare meanings too: local, or a model as litellm names it.",
         show_default=False,
-    ),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Model = Annotated[
-    str | None,
-    typer.Option(
-        "--model", metavar="NAME", help="A model as litellm names it (openai/gpt-4o-mini); offline without one."
     ),
 ]
 
@@ -164,7 +152,7 @@ def ingest(
 def recall(
     place: Place,
     query: Annotated[str, typer.Argument(metavar="QUERY", show_default=False)],
-    limit: Annotated[int, typer.Option("--limit", min=0, help="Most facts, and most messages.")] = 10,
+    limit: Annotated[int, typer.Option("--limit", min=0, help="Most facts, messages and summaries each.")] = 10,
     max_tokens: Annotated[
         int | None, typer.Option("--max-tokens", min=0, help="Most tokens of the text for a prompt.")
     ] = None,
@@ -181,7 +169,7 @@ def recall(
     with place.memory(embedder=embedder) as memory:
         found = memory.recall(query, limit=limit, max_tokens=max_tokens, include=tuple(kinds), **place.who)
     if json:
-        scored = {"facts": list(map(_scored, found.facts)), "messages": list(map(_scored, found.messages))}
+        scored = {kind.value: list(map(_scored, getattr(found, kind))) for kind in Kind}
         show.as_json({**found.model_dump(mode="json"), **scored, "text": found.text})
     elif not found:
         typer.echo("Nothing is remembered that fits.")

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..model import Checkpoint, Fact, JobInfo, Message, Recalled
+from ..model import Checkpoint, Fact, JobInfo, Message, Recalled, Session, Summary
 
 WIDE = 160  # for pipes and files, where nobody sees a line wrap
 
@@ -88,6 +88,7 @@ def _until(version: Fact) -> str:
 def recalled_table(recalled: Recalled) -> Table:
     """What was recalled, best first; what was told but is not learned yet stands last, without a score."""
     rows = [(_score(fact.score), "fact", fact.text or f"{fact.key}: {value_of(fact)}") for fact in recalled.facts]
+    rows += [(_score(summary.score), "summary", summary.text) for summary in recalled.summaries]
     rows += [(_score(message.score), "message", said(message)) for message in recalled.messages]
     rows += [("", "not learned yet", said(message)) for message in recalled.pending]
     return _table(("score", "what", "says"), rows)
@@ -116,6 +117,36 @@ def checkpoints_table(checkpoints: Iterable[Checkpoint]) -> Table:
         for one in checkpoints
     ]
     return _table(("run", "step", "saved (UTC)", "state"), rows, whole=("run", "saved (UTC)"))
+
+
+def sessions_table(sessions: Iterable[Session]) -> Table:
+    """Conversations."""
+    rows = [(one.id, one.title or "", str(one.message_count), when(one.updated_at)) for one in sessions]
+    return _table(("session", "title", "messages", "last used (UTC)"), rows, whole=("last used (UTC)",))
+
+
+def messages_table(messages: Iterable[Message]) -> Table:
+    """What was said, in order; where tools were called instead, which."""
+    rows = [(when(one.created_at), one.name or one.role, one.text or _called(one)) for one in messages]
+    return _table(("when (UTC)", "who", "says"), rows, whole=("when (UTC)", "who"))
+
+
+def _called(message: Message) -> str:
+    return f"(calls {json.dumps(message.tool_calls, ensure_ascii=False)})" if message.tool_calls else ""
+
+
+def summaries_table(summaries: Iterable[Summary]) -> Table:
+    """The versions of a summary."""
+    rows = [(str(one.version), f"{one.first} to {one.last}", when(one.created_at), one.text) for one in summaries]
+    return _table(("version", "messages", "made (UTC)", "says"), rows, whole=("messages", "made (UTC)"))
+
+
+def summary_text(summary: Summary) -> str:
+    """A summary with what it tells, what it is about and what is still open."""
+    head = f"Version {summary.version}, messages {summary.first} to {summary.last}, {when(summary.created_at)} UTC"
+    topics = f"Topics: {', '.join(summary.topics)}" if summary.topics else ""
+    still = [f"Still open: {question}" for question in summary.open_questions]
+    return "\n".join(filter(None, [head, topics, "", summary.text, *still]))
 
 
 def said(message: Message) -> str:

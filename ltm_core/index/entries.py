@@ -1,20 +1,21 @@
-"""What of a stored fact or message bears on whether it is recalled."""
+"""What of a stored fact, message or summary bears on whether it is recalled."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from ..attributes import attribute
+from ..attributes import in_profile
 from ..embedding import embedded_text
 from ..scope import digest
 from ..stores.base import Record
 from ..words import STOP_WORDS, terms, words
 
 WITHDRAWN = "withdrawn"
-_ENDS = {"message": ("deleted_at",), "fact": ("deleted_at", "archived_at")}
+_ENDS = {"message": ("deleted_at",), "fact": ("deleted_at", "archived_at"), "summary": ("stale_at",)}
 
 # What a text that answers "when?" has: a name of a day or month, a number, or a word that counts from today.
 _DATED = re.compile(
@@ -66,7 +67,7 @@ def entry_of(record: Record, now: datetime) -> Entry | None:
     ends = [record.fields.get(name) for name in _ENDS[record.kind]]
     if record.fields.get(WITHDRAWN) or any(end is not None and end <= now for end in ends):
         return None
-    return _of_message(record) if record.kind == "message" else _of_fact(record)
+    return _READERS[record.kind](record)
 
 
 def _of_message(record: Record) -> Entry:
@@ -101,8 +102,31 @@ def _of_fact(record: Record) -> Entry:
         type=fields.get("memory_type") or "fact",
         importance=fields.get("importance", 0.5),
         confidence=fields.get("confidence", 1.0),
-        stable=bool(fields.get("pinned")) or (about == "user" and attribute(name).profile),
+        stable=bool(fields.get("pinned")) or in_profile(about, name, fields.get("memory_type")),
     )
+
+
+def _of_summary(record: Record) -> Entry:
+    fields = record.fields
+    return Entry(
+        **_common(record, fields.get("created_at"), fields.get("text") or ""),
+        name=("", record.id),
+        terms=record.terms,
+        thread=record.scope.token,
+        place=(float(fields["number"]), ""),
+        speaker="",
+        type="summary",
+        importance=0.5,
+        confidence=1.0,
+        stable=False,
+    )
+
+
+_READERS: Mapping[str, Callable[[Record], Entry]] = {
+    "message": _of_message,
+    "fact": _of_fact,
+    "summary": _of_summary,
+}
 
 
 def _common(record: Record, at: datetime | None, text: str, day: datetime | None = None) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import cache
 from importlib.resources import files
 from string import Template
@@ -14,6 +15,7 @@ from ..llm import Complete
 from ..model import Message, valid_text
 from ..policies import Summarised, Summarising
 from ..reading import UnusableReply
+from ..shortening import shortened
 
 MESSAGE_CHARS = 2_000
 TOPICS, QUESTIONS, LINE_CHARS = 5, 10, 300
@@ -31,7 +33,7 @@ class ModelSummariser:
         self._complete = complete
 
     async def __call__(self, given: Summarising) -> Summarised:
-        """The new summary."""
+        """The new summary; what is longer than was asked for ends at its last whole sentence that is not."""
         prompt = [
             {
                 "role": "system",
@@ -39,7 +41,8 @@ class ModelSummariser:
             },
             {"role": "user", "content": _told(given)},
         ]
-        return await ask_json(self._complete, prompt, _read)
+        made = await ask_json(self._complete, prompt, _read)
+        return replace(made, text=shortened(made.text, given.max_tokens, given.count_tokens))
 
 
 @cache

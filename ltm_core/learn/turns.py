@@ -15,7 +15,7 @@ from ..model import Message
 from ..records import message_of, message_record
 from ..scope import Identity, MemoryScope, Scope, digest
 from ..stores.again import again
-from ..stores.base import All, AnyOf, Compare, Condition, Delete, Put, Record, Store, Where, Write
+from ..stores.base import All, AnyOf, Compare, Delete, Put, Record, Store, Where, Write
 
 WAITING, DONE, DEAD = "waiting", "done", "dead"
 SUMMARY = "summary"  # what a job is to do, where it is not to learn a turn
@@ -159,7 +159,7 @@ class Turns:
         expires = self._expiry(sent.thread, now)
         return owner, [*moved, _advanced(replace(head, subject=owner), 0, now, expires)]
 
-    async def shown(self, thread: Scope, now: datetime) -> list[Condition]:
+    async def shown(self, thread: Scope, now: datetime) -> list[Compare]:
         """What a message of a conversation must meet to be shown, where sessions expire."""
         head = await self.head(thread) if self.limits.ttl is not None else None
         if head is None:
@@ -374,7 +374,7 @@ def _reach(sent: Sent) -> Sequence[int]:
     return (NEAR, room) if len(sent.spoken) <= 2 and sent.turn_id is None else (room,)
 
 
-def _since(head: Record) -> list[Condition]:
+def _since(head: Record) -> list[Compare]:
     """That a message belongs to what is not over of a conversation."""
     over = head.fields.get("over")
     return [Compare("number", "gt", over)] if over else []

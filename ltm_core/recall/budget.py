@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from ..attributes import attribute
-from ..model import Fact, LeftOut, Message
+from ..attributes import in_profile
+from ..model import Fact, LeftOut, Message, Remembered
 from ..policies import Fitted, Ranked
 from ..words import stems
 
@@ -44,12 +44,12 @@ class Prices:
     """What rendering costs, in tokens.
 
     Attributes:
-        line: Of the line that a fact or message takes.
+        line: Of the line that a fact, message or summary takes.
         pending_line: Of the line of a message that is not learned yet.
         stable_fence, late_fence: Of each block without its lines.
     """
 
-    line: Callable[[Fact | Message], int]
+    line: Callable[[Remembered], int]
     pending_line: Callable[[Message], int]
     stable_fence: int
     late_fence: int
@@ -70,7 +70,7 @@ def fit(
 
     Room goes to `pending` (as `fit_pending` gave it), then to `stable`, at most half of `max_tokens`, then to `ranked`.
     With `by_size`, a memory of twice the size must matter more to be taken where room is short.
-    What stands in the stable block already takes no room a second time. `limit` counts facts and messages apart. The
+    What stands in the stable block already takes no room a second time. `limit` counts each kind apart. The
     sum of all prices never exceeds `max_tokens`; the reasons for up to 100 of the others are given.
     """
     room = math.inf if max_tokens is None else max_tokens
@@ -112,7 +112,7 @@ def fit_pending(pending: Sequence[Message], *, max_tokens: int | None, prices: P
 
 def stable_facts(facts: Iterable[Fact]) -> list[Fact]:
     """The facts of the stable block: pinned ones and the user's profile, by key; the 20 foremost if there are more."""
-    wanted = [fact for fact in facts if fact.pinned or (fact.about == "user" and attribute(fact.attribute).profile)]
+    wanted = [fact for fact in facts if fact.pinned or in_profile(fact.about, fact.attribute, fact.memory_type)]
     return sorted(sorted(wanted, key=_foremost)[:MOST_STABLE], key=_place)
 
 
@@ -143,14 +143,14 @@ def _block(fence: int, lines: Iterable[int]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Said:
-    """What a fact or message says, for telling whether another says the same."""
+    """What a memory says, for telling whether another says the same."""
 
-    content: Fact | Message
+    content: Remembered
     stems: frozenset[str]
     sharp: frozenset[str]
 
     @classmethod
-    def of(cls, content: Fact | Message) -> _Said:
+    def of(cls, content: Remembered) -> _Said:
         found = frozenset(stems(content.text))
         return cls(content, found, frozenset(_SHARP.findall(content.text.casefold()) if found else [content.text]))
 
@@ -197,12 +197,12 @@ class _Choice:
         self.latest = _Said.of(content)
         yield from (f"same as {other.content.text!r}" for other in self.said if self.latest.same_as(other))
 
-    def _add(self, content: Fact | Message) -> None:
+    def _add(self, content: Remembered) -> None:
         self.counts[type(content)] += 1
         if content.id not in self.shown and self.latest is not None:
             self.room -= self._price(content)
             self.said.append(self.latest)
 
-    def _price(self, content: Fact | Message) -> int:
+    def _price(self, content: Remembered) -> int:
         """What a line costs, where that matters."""
         return self.prices.line(content) if self.room < math.inf else 0

@@ -206,6 +206,7 @@ def _paired(messages: Sequence[Message], *, is_last: bool) -> list[Message]:
         called |= _calls(message)
         if _answers(message) <= called and (message.content or message.tool_calls or _answers(message)):
             kept.append(message)
+            called -= _answers(message)  # a second result would have no call
     return kept
 
 

@@ -10,12 +10,16 @@ from typing import Protocol
 from ..index.entries import WITHDRAWN, entry_of
 from ..index.memories import Memories, indexed
 from ..policies import Item
-from ..records import fact_id, fact_of, message_of
+from ..records import fact_id, fact_of, message_of, summary_of
 from ..scope import Identity, Scope
 from ..stores.base import All, AnyOf, Compare, Condition, Order, Record, Store, Where
 
 _ENDS = ("deleted_at", "archived_at", "expires_at", "valid_to")
-_LATEST: dict[str, Order] = {"fact": (("updated_at", "desc"),), "message": (("created_at", "desc"),)}
+_LATEST: dict[str, Order] = {
+    "fact": (("updated_at", "desc"),),
+    "message": (("created_at", "desc"),),
+    "summary": (("created_at", "desc"),),
+}
 _IMPORTANT: Order = (("importance", "desc"),)
 MOST_STABLE = 100
 MOST_IDS = 500  # in one query
@@ -52,6 +56,11 @@ def visible_messages(identity: Identity, now: datetime) -> Where:
     """The messages of the identity's subject. Raises `ScopeError` where it names neither a user nor a session."""
     test = All(_open_at("deleted_at", now), Compare(WITHDRAWN, "exists", False))
     return Where("message", subject=identity.subject, test=test)
+
+
+def visible_summaries(identity: Identity, now: datetime) -> Where:
+    """The present summaries of the subject's sessions. Raises `ScopeError` where nobody is named."""
+    return Where("summary", subject=identity.subject, test=_open_at("stale_at", now))
 
 
 def current_at(now: datetime) -> list[Condition]:
@@ -135,9 +144,9 @@ async def unshadowed(store: Store, visible: Where, found: Sequence[Record]) -> l
 
 
 def items_of(found: Sequence[Found], scopes: Sequence[Scope], now: datetime, session: Scope | None) -> list[Item]:
-    """What was found as ranking sees it; of messages, those of the present session are layer 0."""
+    """What was found as ranking sees it; what was said in the present session is layer 0."""
     layers = {scope: layer for layer, scope in enumerate(scopes)}
-    return [_fact(each, layers) if each.record.kind == "fact" else _message(each, session, now) for each in found]
+    return [_fact(each, layers) if each.record.kind == "fact" else _told(each, session, now) for each in found]
 
 
 def _fact(found: Found, layers: Mapping[Scope, int]) -> Item:
@@ -146,9 +155,13 @@ def _fact(found: Found, layers: Mapping[Scope, int]) -> Item:
     return Item(fact, record.terms, fact.updated_at, layer, fact.importance, fact.confidence, found.signals)
 
 
-def _message(found: Found, session: Scope | None, now: datetime) -> Item:
-    message, layer = message_of(found.record), int(found.record.scope != session)
-    return Item(message, found.record.terms, message.created_at or now, layer, signals=found.signals)
+def _told(found: Found, session: Scope | None, now: datetime) -> Item:
+    record, layer = found.record, int(found.record.scope != session)
+    if record.kind == "summary":
+        summary = summary_of(record)
+        return Item(summary, record.terms, summary.created_at, layer, signals=found.signals)
+    message, place = message_of(record), {"thread": record.scope, "number": record.fields["number"]}
+    return Item(message, record.terms, message.created_at or now, layer, signals=found.signals, **place)
 
 
 def _open_at(end: str, now: datetime) -> Condition:

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterator
 
 from ..fence import fenced
-from ..model import Fact, Message, Summary
+from ..model import Fact, Message, Remembered, Summary
 from ..policies import Rendered, Rendering
 
 MAX_CHARS = 500
@@ -28,7 +28,7 @@ _INVISIBLE = frozenset({"Cc", "Cf", "Cs"})
 def render(given: Rendering) -> Rendered:
     """The stable block (the stable facts, nothing else) and the late one (what was ranked for this query).
 
-    Each fact and message is one line. A block without lines is the empty text.
+    Each fact, summary and message is one line. A block without lines is the empty text.
     """
     stable = [line(fact) for fact in given.stable]
     late = list(_late_lines(given))
@@ -41,14 +41,17 @@ def render(given: Rendering) -> Rendered:
 def _late_lines(given: Rendering) -> Iterator[str]:
     shown = {fact.id for fact in given.stable}
     yield from (line(fact) for fact in given.facts if fact.id not in shown)
+    yield from map(line, given.summaries)
     yield from map(line, given.messages)
     yield from map(pending_line, given.pending)
 
 
-def line(content: Fact | Message) -> str:
-    """The one line, new line included, that a fact or message takes."""
+def line(content: Remembered) -> str:
+    """The one line, new line included, that a fact, message or summary takes."""
     if isinstance(content, Fact):
         return f"- {_fact_text(content)}\n"
+    if isinstance(content, Summary):
+        return f"- Talked about until {content.created_at:%Y-%m-%d}: {one_line(content.text)}\n"
     return f"- Said {_when_and_by(content)}: {one_line(content.text)}\n"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ..model import Fact, Message, Recalled
+from ..model import Fact, Message, Recalled, Remembered, Summary
 from ..policies import Ranked
 
 Selector = Callable[[Any, Any], Any]
@@ -30,9 +30,9 @@ class Memories(list[dict[str, Any]]):
 
     @classmethod
     def of(cls, recalled: Recalled) -> Memories:
-        """The same as dicts: facts, then messages, then what is not learned yet."""
-        told = [*recalled.messages, *recalled.pending]
-        return cls([*map(fact_dict, recalled.facts), *map(message_dict, told)], recalled.text, recalled)
+        """The same as dicts: facts, then summaries, then messages, then what is not learned yet."""
+        told = [*map(summary_dict, recalled.summaries), *map(message_dict, [*recalled.messages, *recalled.pending])]
+        return cls([*map(fact_dict, recalled.facts), *told], recalled.text, recalled)
 
 
 def fact_dict(fact: Fact, score: float | None = None) -> dict[str, Any]:
@@ -46,8 +46,18 @@ def message_dict(message: Message) -> dict[str, Any]:
     return {"id": message.id, "content": message.text, "score": message.score, "metadata": message.metadata}
 
 
+def summary_dict(summary: Summary) -> dict[str, Any]:
+    """A summary of a session as memory providers give it."""
+    about = {"session_id": summary.session_id, "topics": summary.topics}
+    return {"id": summary.id, "content": summary.text, "score": summary.score, "metadata": about}
+
+
 def ranked_dict(ranked: Ranked) -> dict[str, Any]:
-    """A ranked fact or message as memory providers give it."""
-    content = ranked.item.content
-    found = fact_dict(content) if isinstance(content, Fact) else message_dict(content)
-    return {**found, "score": ranked.score}
+    """Something that was ranked as memory providers give it."""
+    return {**_dict(ranked.item.content), "score": ranked.score}
+
+
+def _dict(content: Remembered) -> dict[str, Any]:
+    if isinstance(content, Fact):
+        return fact_dict(content)
+    return message_dict(content) if isinstance(content, Message) else summary_dict(content)

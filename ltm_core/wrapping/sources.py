@@ -175,6 +175,7 @@ class Recalling(TypedDict, total=False):
     filters: Mapping[str, Any] | None
     namespace: str
     pending: Pending
+    neighbours: int
 
 
 def question(**how: Unpack[Recalling]) -> Question:

@@ -176,6 +176,8 @@ def test_stable_facts_are_the_pinned_and_the_profile_of_the_user_by_key() -> Non
     sisters = fact("Anna", "sister/name", attribute="name", about="sister")
     pinned = fact("zebra", pinned=True)
     assert stable_facts([pinned, fact("tea"), sisters, name]) == [name, pinned]
+    terse = fact("Answer briefly").model_copy(update={"memory_type": "instruction"})
+    assert stable_facts([terse, fact("tea")]) == [terse]
 
 
 @given(st.data())

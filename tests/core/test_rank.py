@@ -79,6 +79,7 @@ def signalled(query: str, kind: str, items: Sequence[Item], ops: Columns | None)
             record = fact_record(one.content, ANNA)
             record = replace(record, terms=tuple(one.terms))
         else:
+            assert isinstance(one.content, Message)
             record = message_record(one.content, Scope.session(one.content.session_id or "s"), ANNA, number)
         layer = one.layer if kind == "fact" else 0
         parts[layer].put(record.id, entry_of(record, NOW))

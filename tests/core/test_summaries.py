@@ -244,6 +244,16 @@ async def test_a_model_is_asked_once_with_the_last_summary_and_what_is_new() -> 
     assert '1. user "Ann": "I moved."' in user["content"]
 
 
+async def test_what_a_model_says_too_much_is_cut_at_a_sentence() -> None:
+    long = "Ann moved to Lisbon. She has a dog called Rex.\n" + "Then she talked about the sea. " * 50
+    made = await ModelSummariser(ScriptedModel([json.dumps({"summary": long})]))(summarising("I moved.", most=30))
+    assert made.text.startswith("Ann moved to Lisbon. She has a dog called Rex.\nThen she")
+    assert made.text.endswith(" the sea.")
+    assert estimate_tokens(made.text) <= 30
+    unbroken = ScriptedModel([json.dumps({"summary": "sea " * 200})])
+    assert (await ModelSummariser(unbroken)(summarising("I moved.", most=10))).text == "sea " * 9 + "sea"
+
+
 async def test_a_model_that_answers_no_summary_is_asked_once_more_and_refused() -> None:
     model = ScriptedModel(['{"summary": ""}', "[]"])
     with pytest.raises(ExtractionError, match='it is not an object with a text under "summary"'):

@@ -12,7 +12,7 @@ from multiprocessing.connection import Connection
 from uuid import uuid4
 
 from ltm_core import Candidate, Memory
-from ltm_core.policies import Extracting
+from ltm_core.policies import Extracting, Summarised, Summarising
 
 SLOWEST = 0.03  # seconds that the extractor of these programs takes at most
 
@@ -77,6 +77,22 @@ def tell(url: str, turns: Sequence[Turn], recover: bool, heard: Connection) -> N
         for turn in turns:
             observe(memory, turn)
             heard.send(turn)
+        heard.recv()
+
+
+async def slow_summary(given: Summarising) -> Summarised:
+    """A summariser that takes its time, and tells each message once: the last summary, then what is new."""
+    await asyncio.sleep(random.uniform(0, float(os.environ.get("LTM_TEST_SLOWEST", SLOWEST))))
+    earlier = [given.previous.text] if given.previous else []
+    return Summarised(" ".join([*earlier, *(message.text for message in given.messages)]))
+
+
+def summarise(url: str, first: int, count: int, heard: Connection) -> None:
+    """Be an agent whose sessions are summarised: say words that are numbers, until somebody ends this process."""
+    with Memory(url, summarise=slow_summary, summary_after_messages=5, summary_after_tokens=None) as memory:
+        for number in range(first, first + count):
+            memory.sessions.add_message("s", str(number), "u")
+            heard.send(number)
         heard.recv()
 
 

@@ -91,6 +91,71 @@ def texts(memory: Memory, session: str) -> list[str]:
     return [message.text for message in memory.sessions.get_messages(session)]
 
 
+# Sessions
+
+
+def trip(memory: Memory) -> None:
+    call = {"id": "c1", "type": "function", "function": {"name": "book", "arguments": "{}"}}
+    told: list[dict[str, Any]] = [
+        {"role": "user", "content": "We sail to Iceland [in May]."},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "content": "booked", "tool_call_id": "c1"},
+        {"role": "assistant", "content": "The boat is booked.", "metadata": {"by": "agent"}},
+    ]
+    memory.sessions.add_messages("trip", told, "sarah")
+    memory.sessions.rename("trip", "The north")
+
+
+def test_sessions_are_listed_and_shown(ltm: Ltm, memory: Memory) -> None:
+    assert ltm("sessions").out == "There are no sessions yet.\n"
+    trip(memory)
+    memory.sessions.add_message("work", "The report is due.", "sarah")
+    assert [session["id"] for session in ltm("sessions", "--json").data] == ["work", "trip"]
+    assert "The north" in ltm("sessions", "list").out
+    assert len(ltm("sessions", "list", "--limit", "1", "--json").data) == 1
+    shown = ltm("sessions", "show", "trip").out
+    assert "We sail to Iceland [in May]." in shown
+    assert '"name": "book"' in shown
+    assert [message["role"] for message in ltm("sessions", "show", "trip", "--limit", "2", "--json").data] == [
+        "tool",
+        "assistant",
+    ]
+
+
+def test_a_summary_is_shown_and_made_when_asked_for(ltm: Ltm, memory: Memory) -> None:
+    trip(memory)
+    missing = ltm("sessions", "summary", "trip")
+    assert (missing.code, missing.out) == (1, "")
+    assert "--renew" in missing.err
+    assert "We sail to Iceland" in ltm("sessions", "summary", "trip", "--renew").out
+    memory.sessions.add_message("trip", "And back in June.", "sarah")
+    newest = ltm("sessions", "summary", "trip", "--renew", "--json").data
+    assert (newest["version"], newest["first"], newest["last"]) == (2, 1, 5)
+    assert [one["version"] for one in ltm("sessions", "summary", "trip", "--all", "--json").data] == [1, 2]
+    assert "1 to 4" in ltm("sessions", "summary", "trip", "--all").out
+
+
+def test_what_is_exported_can_be_ingested(ltm: Ltm, memory: Memory) -> None:
+    trip(memory)
+    exported = ltm("sessions", "export", "trip")
+    assert len(exported.out.splitlines()) == 4
+    assert ltm("sessions", "export", "trip", "--json").data == [json.loads(line) for line in exported.out.splitlines()]
+    assert ltm("ingest", "-", "--user", "ben", "--session", "copy", stdin=exported.out).code == 0
+    given = {"session_id", "turn_id"}
+    copied = [message.model_dump(exclude=given) for message in memory.sessions.get_messages("copy", user_id="ben")]
+    assert copied == [message.model_dump(exclude=given) for message in memory.sessions.get_messages("trip")]
+
+
+def test_sessions_of_others_and_unknown_ones_are_refused(ltm: Ltm, memory: Memory) -> None:
+    trip(memory)
+    for command in ("show", "summary", "export"):
+        refused = ltm("sessions", command, "trip", "--user", "ben")
+        assert (refused.code, refused.out) == (1, "")
+        assert "another user" in refused.err
+    assert "ltm sessions" in ltm("sessions", "show", "unknown").err
+    assert ltm("sessions", "list", "--user", "").code != 0
+
+
 # Facts
 
 
