@@ -17,7 +17,7 @@ from .learning import Destination
 from .llm import Complete
 from .model import Candidate, Fact, FactUpdate, Messages, Operation, messages_of, split_key
 from .recall.gather import current_at
-from .records import fact_id, fact_of, fact_record, version_of
+from .records import fact_id, fact_of, version_of
 from .runtime import Runtime
 from .scope import DEFAULT_TENANT, Identity, MemoryScope, Scope, scope_of
 from .stores.again import again as attempts
@@ -234,7 +234,8 @@ class PersistentFacts:
         fact = made(owner, self.namespace, key, value, given, self._runtime.now())
         subject = await self._runtime.turns.subject(owner)
         try:
-            await self._runtime.store.apply([Put(fact_record(fact, subject), expect=0)])
+            added = FactUpdate(operation="ADD", fact=fact, reason=fact.reason)
+            await self._runtime.store.apply(writes_for([added], subject, fact.created_at))
         except ConflictError:
             return await self._change(owner, key, lambda old, now: successor(old, fact, given, now))
         return fact

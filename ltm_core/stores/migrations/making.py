@@ -51,6 +51,22 @@ def create(name: str, columns: str, indexes: Sequence[str], *, words: bool = Fal
         _text_index(name)
 
 
+def rows(name: str, columns: str) -> sa.TableClause:
+    """The table of a kind as statements of a revision name it."""
+    every = [_column(one) for one in f"{FIXED} version:integer {columns} body".split()]
+    return sa.table(name, *(sa.column(one.name, one.type) for one in every), sa.column("seq", sa.BigInteger()))
+
+
+def index(table: str, names: str, columns: str) -> None:
+    """One more index of a table that is there."""
+    _index(table, names.split(), columns)
+
+
+def drop_index(table: str, names: str) -> None:
+    """An index that nothing needs any more."""
+    op.drop_index(f"ix_{table}_{names.replace(' ', '_')}", table, if_exists=_may_be_half_made())
+
+
 def _partition(table: str, number: int, of: int) -> None:
     op.execute(f"CREATE TABLE {table}_{number} PARTITION OF {table} FOR VALUES WITH (MODULUS {of}, REMAINDER {number})")
 
