@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from itertools import pairwise
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from .assemble import policies_of, store_of
 from .bulk import Batch, Edit, batches
-from .edits import checked_key, deleted, made, missing, successor
+from .edits import checked_key, deleted, following, made, missing, restored, successor
 from .errors import ConflictError, NotFound
 from .filters import condition, fact_filters
 from .learn.commit import history, writes_for
@@ -17,11 +18,13 @@ from .learning import Destination
 from .llm import Complete
 from .model import Candidate, Fact, FactUpdate, Messages, Operation, messages_of, split_key
 from .recall.gather import current_at
-from .records import fact_id, fact_of, version_of
+from .recall.past import as_they_were, past_store
+from .records import fact_id, fact_of, stored_version_of, version_of
 from .runtime import Runtime
 from .scope import DEFAULT_TENANT, Identity, MemoryScope, Scope, scope_of
 from .stores.again import again as attempts
-from .stores.base import AnyOf, Compare, Condition, Order, Put, Store, Where
+from .stores.base import AnyOf, Compare, Condition, Order, Put, Record, Store, Where
+from .versions import Change, Moment, changes, version_in
 
 if TYPE_CHECKING:
     from .memory import AsyncMemory
@@ -108,9 +111,22 @@ class PersistentFacts:
             count += await self._runtime.run(self._store(batch))
         return count
 
-    async def get(self, key: str, scope: MemoryScope | None = None, scope_id: str | None = None) -> Fact | None:
-        """The current fact under `key`, or None where there is none (or no longer)."""
-        return await self._runtime.run(self._get(self._owner(scope, scope_id), checked_key(key)))
+    async def get(
+        self,
+        key: str,
+        scope: MemoryScope | None = None,
+        scope_id: str | None = None,
+        *,
+        as_of: datetime | None = None,
+        known_at: datetime | None = None,
+    ) -> Fact | None:
+        """The current fact under `key`, or None where there is none (or no longer).
+
+        With `as_of` what was true in the world then, with `known_at` what was stored then, with both what was thought
+        then to be true at that time. Times without a zone are UTC.
+        """
+        owner, moment = self._owner(scope, scope_id), Moment.of(as_of, known_at)
+        return await self._runtime.run(self._get(owner, checked_key(key), moment))
 
     async def update(
         self,
@@ -141,9 +157,16 @@ class PersistentFacts:
         work = self._runtime.recalling.search(owner, query, namespace=self.namespace, limit=limit)
         return await self._runtime.run(work)
 
-    async def get_all(self, scope: MemoryScope | None = None, scope_id: str | None = None) -> list[Fact]:
-        """All current facts, by key."""
-        return await self.filter(scope=scope, scope_id=scope_id)
+    async def get_all(
+        self,
+        scope: MemoryScope | None = None,
+        scope_id: str | None = None,
+        *,
+        as_of: datetime | None = None,
+        known_at: datetime | None = None,
+    ) -> list[Fact]:
+        """All current facts, by key, or those of another time as in `get`."""
+        return await self.filter(scope=scope, scope_id=scope_id, as_of=as_of, known_at=known_at)
 
     async def filter(
         self,
@@ -162,8 +185,13 @@ class PersistentFacts:
         schema_type: str | None = None,
         min_importance: float | None = None,
         limit: int | None = None,
+        as_of: datetime | None = None,
+        known_at: datetime | None = None,
     ) -> list[Fact]:
-        """Current facts that have all of `tags` and pass every other test, by key. Times are UTC; `after` includes."""
+        """Current facts that have all of `tags` and pass every other test, by key. Times are UTC; `after` includes.
+
+        `as_of` and `known_at` ask for the facts of another time, as in `get`; that reads all of the scope's history.
+        """
         asked = fact_filters(
             tags,
             created_after,
@@ -177,11 +205,33 @@ class PersistentFacts:
             attribute=attribute,
             schema_type=schema_type,
         )
-        return await self._runtime.run(self._current(self._owner(scope, scope_id), asked, limit))
+        moment = Moment.of(as_of, known_at)
+        return await self._runtime.run(self._filter(self._owner(scope, scope_id), asked, limit, moment))
 
     async def history(self, key: str, scope: MemoryScope | None = None, scope_id: str | None = None) -> list[Fact]:
-        """Every version of a fact, oldest first, the present one included; empty where there never was one."""
+        """Every version of a fact, oldest first, the present one included; empty where there never was one.
+
+        Each says its `reason`, who made it (`created_by`), the messages that it came from (`sources`), when it was
+        stored (`updated_at`), and from when to when it was true (`valid_from`, `valid_to`).
+        """
         return await self._runtime.run(self._history(self._owner(scope, scope_id), checked_key(key)))
+
+    async def rollback(
+        self, key: str, version: int, scope: MemoryScope | None = None, scope_id: str | None = None, reason: str = ""
+    ) -> Fact:
+        """Make a fact again what it was in `version`: a new version, which says all that that one said.
+
+        Raises `NotFound` where there is no such version.
+        """
+        owner, why = self._owner(scope, scope_id), reason or f"rolled back to version {version}"
+        return await self._runtime.run(self._rollback(owner, checked_key(key), version, why))
+
+    async def diff(
+        self, key: str, a: int, b: int, scope: MemoryScope | None = None, scope_id: str | None = None
+    ) -> list[Change]:
+        """What version `b` says otherwise than version `a`, field by field. Raises `NotFound`."""
+        versions = await self._runtime.run(self._versions(self._owner(scope, scope_id), checked_key(key)))
+        return changes(version_in(versions, key, a), version_in(versions, key, b))
 
     async def extract_from_messages(
         self, messages: Messages, scope: MemoryScope | None = None, scope_id: str | None = None
@@ -276,15 +326,25 @@ class PersistentFacts:
                     raise missing(key)
                 new = change(old, self._runtime.now())
                 if new is not old:
-                    await self._write(old, new)
+                    await self._write(old, new, *following(old, new, new.updated_at))
         return new
 
-    async def _write(self, old: Fact, new: Fact) -> None:
-        operation: Operation = "DELETE" if new.deleted_at else "UPDATE"
-        update = FactUpdate(operation=operation, fact=new, previous=old, reason=new.reason)
+    async def _rollback(self, owner: Scope, key: str, number: int, reason: str) -> Fact:
+        async for attempt in attempts(30):
+            with attempt:
+                versions = await self._versions(owner, key)
+                wanted = version_in(versions, key, number)
+                new = restored(versions[-1], wanted, self._runtime.now(), reason)
+                await self._write(versions[-1], new)
+        return new
+
+    async def _write(self, *chain: Fact) -> None:
+        """Write versions of a fact that follow each other, of which the first is stored."""
+        updates = [_update(old, new) for old, new in pairwise(chain)]
+        new = chain[-1]
         subject = await self._runtime.turns.subject(new.owner)
-        writes = writes_for([update], subject, new.updated_at)
-        if operation == "DELETE":  # no summary may tell what is forgotten
+        writes = writes_for(updates, subject, new.updated_at)
+        if new.deleted_at:  # no summary may tell what is forgotten
             writes += await self._runtime.summaries.withheld(subject, new.sources, new.updated_at)
         await self._runtime.store.apply(writes)
 
@@ -293,20 +353,34 @@ class PersistentFacts:
         where = Where("fact", (owner,), ids=(fact_id(owner, place, key),))
         return next(map(fact_of, await self._runtime.store.scan(where)), None)
 
-    async def _get(self, owner: Scope, key: str) -> Fact | None:
+    async def _get(self, owner: Scope, key: str, moment: Moment | None) -> Fact | None:
+        if moment is not None:
+            its = fact_id(owner, self.namespace, key)
+            found = await as_they_were(self._runtime.store, (owner,), self.namespace, moment, fact_id=its)
+            return next(iter(found), None)
         fact = await self._stored(owner, key)
         return fact if fact is not None and fact.is_current(self._runtime.now()) else None
 
-    async def _current(self, owner: Scope, asked: dict[str, Any], limit: int | None) -> list[Fact]:
-        tests = [Compare("namespace", "eq", self.namespace), *current_at(self._runtime.now())]
+    async def _filter(
+        self, owner: Scope, asked: dict[str, Any], limit: int | None, moment: Moment | None
+    ) -> list[Fact]:
+        store, now = self._runtime.store, self._runtime.now()
+        if moment is not None:
+            store, now = await past_store(await as_they_were(store, (owner,), self.namespace, moment)), moment.at
+        tests = [Compare("namespace", "eq", self.namespace), *current_at(now)]
         named = condition(asked)
         where = Where("fact", (owner,)).also(*tests, *([named] if named else []))
-        return [fact_of(record) for record in await self._runtime.store.scan(where, order=_KEYED, limit=limit)]
+        return [fact_of(record) for record in await store.scan(where, order=_KEYED, limit=limit)]
 
-    async def _history(self, owner: Scope, key: str) -> list[Fact]:
+    async def _history(self, owner: Scope, key: str, read: Callable[[Record], Fact] = version_of) -> list[Fact]:
         of_fact = Compare("fact_id", "eq", fact_id(owner, self.namespace, key))
+        present = await self._stored(owner, key)
         past = await self._runtime.store.scan(Where("version", (owner,), test=of_fact), order=[("number", "asc")])
-        return history(await self._stored(owner, key), [version_of(record) for record in past])
+        return history(present, [read(record) for record in past])
+
+    async def _versions(self, owner: Scope, key: str) -> list[Fact]:
+        """Every version as it was stored."""
+        return await self._history(owner, key, stored_version_of)
 
     async def _learn(self, candidates: Sequence[Candidate], owner: Scope) -> list[FactUpdate]:
         into = Destination(owner, await self._runtime.turns.subject(owner), self.namespace)
@@ -329,6 +403,11 @@ async def forget(facts: PersistentFacts, what: str | Mapping[str, Any], who: Ide
     where = Where("fact", mine).also(Compare("namespace", "eq", namespace), *current_at(runtime.now()))
     found = await runtime.store.scan(where.also(test) if test else where)
     return sum([await facts._delete(fact.owner, fact.key, namespace) for fact in map(fact_of, found)])
+
+
+def _update(old: Fact, new: Fact) -> FactUpdate:
+    operation: Operation = "DELETE" if new.deleted_at else "UPDATE"
+    return FactUpdate(operation=operation, fact=new, previous=old, reason=new.reason)
 
 
 def _runtime(storage: Any, tenant: str | None) -> Runtime:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Self, TypeVar, Unpack, overload
 
 from .ambient import identity, scoped
@@ -30,6 +30,7 @@ from .stores.items import Items
 from .threads import Threads
 from .ticket import Ticket
 from .turn import Turn, TurnOptions, turn_of
+from .versions import Moment
 from .wrapping.decorators import Decorator, WithMemory, with_memory
 
 F = TypeVar("F")
@@ -169,6 +170,8 @@ class AsyncMemory:
         filters: Mapping[str, Any] | None = None,
         pending: Pending = True,
         dates: bool = True,
+        as_of: datetime | None = None,
+        known_at: datetime | None = None,
     ) -> Recalled:
         """What matters for `query`, ranked, within a budget, and as text for a prompt.
 
@@ -186,6 +189,8 @@ class AsyncMemory:
             pending: Whether to show what was told but is not learned yet; `elsewhere` leaves out what was told in this
                 session, for a prompt that holds its messages anyway.
             dates: Whether days that the query speaks of ("in May", "last summer") bring what was said in them forward.
+            as_of: What was true in the world then, and what was said until then.
+            known_at: What was stored then. Both read all of the history, and compare words only.
         """
         who = self._who(user_id, session_id, agent_id)
         asked = Question(
@@ -200,6 +205,7 @@ class AsyncMemory:
             condition(filters),
             pending,
             dates,
+            Moment.of(as_of, known_at),
         )
         return await self.runtime.run(self.runtime.recalling.recall(asked))
 

@@ -23,6 +23,7 @@ from .model import Fact, Message, Recalled
 from .policies import CountTokens, Item, Policies, Ranked, Ranking, Rendering, Strategy
 from .recall.budget import Prices, fit, fit_pending, stable_facts
 from .recall.gather import Found, Viewer, candidates, items_of, read_best, unshadowed, visible_facts, visible_messages
+from .recall.past import as_they_were, past_store
 from .recall.rank import ALSO, STRATEGIES, weights
 from .recall.render import LATE, STABLE, line, pending_line
 from .recall.signals import Asked, Scores
@@ -30,6 +31,7 @@ from .records import fact_of, message_of
 from .scope import Identity, MemoryScope, Scope
 from .stores.base import Compare, Condition, Store, Where
 from .vectors import pack, unpack
+from .versions import Moment
 
 log = logging.getLogger("ltm_core")
 
@@ -57,6 +59,7 @@ class Question:
     filters: Condition | None = None
     pending: Pending = True
     dates: bool = True
+    moment: Moment | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.strategy, str) and self.strategy not in STRATEGIES:
@@ -126,22 +129,24 @@ class Recalling:
     ) -> Ranking:
         """The best facts of these scopes for `query`, for ranking."""
         now = self._policies.clock()
-        kind = await self._facts(viewer, query, namespace, now)
+        kind = await self._kind(*await self._visible(viewer, namespace, now), query, now, dates=True)
         found = await self._read(kind, filters, "relevant", limit)
         items = items_of(found, viewer.scopes, now, None)
         return Ranking(query, words.terms(query), items, kind.asked.total, now, kind.asked.vector is not None)
 
     async def _gather(self, asked: Question) -> tuple[Ranking, list[Fact]]:
         """The candidates of all kinds, and the facts of the stable block."""
-        now, strategy = self._policies.clock(), asked.strategy if isinstance(asked.strategy, str) else ""
+        now = asked.moment.at if asked.moment else self._policies.clock()
+        strategy = asked.strategy if isinstance(asked.strategy, str) else ""
         items: list[Item] = []
         stable: list[Fact] = []
         kinds: list[_Kind] = []
         if "facts" in asked.include:
-            kinds.append(await self._facts(asked.who, asked.query, asked.namespace, now, dates=asked.dates))
+            facts = self._past_facts if asked.moment else self._facts
+            kinds.append(await facts(asked, now))
             stable = await self._stable(asked, kinds[0])
         if "messages" in asked.include:
-            kinds.append(await self._messages(asked.who, asked.query, now, dates=asked.dates))
+            kinds.append(await self._messages(asked, now))
         session = Scope.session(asked.who.session_id, asked.who.tenant) if asked.who.session_id else None
         scopes = asked.who.scopes
         for kind in kinds:
@@ -152,13 +157,29 @@ class Recalling:
         has_vectors = any(kind.asked.vector is not None for kind in kinds)
         return Ranking(asked.query, words.terms(asked.query), items, total, now, has_vectors), stable
 
-    async def _facts(self, viewer: Viewer, query: str, namespace: str, now: datetime, *, dates: bool = True) -> _Kind:
-        where = visible_facts(viewer, namespace, now)
-        return await self._kind(where, await self.indexes.facts(viewer.scopes, namespace, now), query, now, dates)
+    async def _facts(self, asked: Question, now: datetime) -> _Kind:
+        return await self._kind(*await self._visible(asked.who, asked.namespace, now), asked.query, now, asked.dates)
 
-    async def _messages(self, who: Identity, query: str, now: datetime, *, dates: bool) -> _Kind:
-        where = visible_messages(who, now)
-        return await self._kind(where, await self.indexes.messages(who.subject, now), query, now, dates)
+    async def _visible(self, viewer: Viewer, namespace: str, now: datetime) -> tuple[Where, list[Memories] | None]:
+        where = visible_facts(viewer, namespace, now)
+        return where, await self.indexes.facts(viewer.scopes, namespace, now)
+
+    async def _past_facts(self, asked: Question, now: datetime) -> _Kind:
+        """The facts of another time, out of the history; no vectors were kept of them."""
+        assert asked.moment is not None
+        scopes = asked.who.scopes
+        past = await past_store(await as_they_were(self._store, scopes, asked.namespace, asked.moment))
+        held = await Indexes(past).facts(scopes, asked.namespace, now)
+        days = days_in(asked.query, now) if asked.dates else None
+        question = Asked(asked.query, held or (), now, days, are_facts=True)
+        return _Kind(visible_facts(asked.who, asked.namespace, now), question, past)
+
+    async def _messages(self, asked: Question, now: datetime) -> _Kind:
+        where = visible_messages(asked.who, now)
+        held = await self.indexes.messages(asked.who.subject, now)
+        if asked.moment is not None:
+            where = where.also(Compare("created_at", "lte", now))
+        return await self._kind(where, held, asked.query, now, asked.dates)
 
     async def _kind(self, where: Where, held: list[Memories] | None, query: str, now: datetime, dates: bool) -> _Kind:
         is_large, days = held is None, days_in(query, now) if dates else None
@@ -167,7 +188,7 @@ class Recalling:
         if is_large:
             near = (self._vectors.embedder.space, vector) if self._vectors and vector else None
             held = await candidates(self._store, where, asked.terms, near, now, limit=LARGE)
-        return _Kind(where, replace(asked, parts=held or (), vector=unpack(vector) if vector else None))
+        return _Kind(where, replace(asked, parts=held or (), vector=unpack(vector) if vector else None), self._store)
 
     async def _vector(self, meaning: str) -> bytes | None:
         """What the embedder makes of a query; None without one, and where it fails: words are compared all the same."""
@@ -187,7 +208,7 @@ class Recalling:
         scores = Scores(kind.asked, weights(kind.where.kind, vectors=kind.asked.vector is not None), ALSO)
         proposal = scores.proposal(strategy, max(CANDIDATES, limit or total))
         count = total if limit is None or strategy not in STRATEGIES else limit + SPARE
-        return await read_best(self._store, kind.where, filters, parts, proposal, count)
+        return await read_best(kind.store, kind.where, filters, parts, proposal, count)
 
     async def _check_session(self, who: Identity) -> None:
         if who.session_id is not None and who.user_id is not None:
@@ -218,13 +239,13 @@ class Recalling:
         if asked.filters is not None or asked.limit == 0:
             return []
         ids = tuple(sorted(one for part in kind.asked.parts for one in part.stable))
-        found = await self._store.scan(replace(kind.where, ids=ids)) if ids else []
-        return stable_facts(map(fact_of, await unshadowed(self._store, kind.where, found)))
+        found = await kind.store.scan(replace(kind.where, ids=ids)) if ids else []
+        return stable_facts(map(fact_of, await unshadowed(kind.store, kind.where, found)))
 
     async def _pending(self, asked: Question) -> list[Message]:
         """What the person told and is not learned yet, newest last."""
         who = asked.who
-        if not asked.pending or (who.user_id is None and who.session_id is None):
+        if not asked.pending or asked.moment or (who.user_id is None and who.session_id is None):
             return []
         subject = await self._subject(who)
         where = Where("job", subject=subject, test=Compare("status", "eq", WAITING))
@@ -245,10 +266,11 @@ class Recalling:
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """Facts or messages: which may be seen, and the query put to their indexes."""
+    """Facts or messages: which may be seen, the query put to their indexes, and where they are read from."""
 
     where: Where
     asked: Asked
+    store: Store
 
 
 @dataclass(frozen=True, slots=True)

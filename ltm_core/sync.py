@@ -62,6 +62,8 @@ class Facts:
     get_all = blocking(PersistentFacts.get_all)
     filter = blocking(PersistentFacts.filter)
     history = blocking(PersistentFacts.history)
+    rollback = blocking(PersistentFacts.rollback)
+    diff = blocking(PersistentFacts.diff)
     extract_from_messages = blocking(PersistentFacts.extract_from_messages)
     update_intelligent = blocking(PersistentFacts.update_intelligent)
 

@@ -37,6 +37,7 @@ FLOORS = (
     (
         "records",
         "edits",
+        "versions",
         "policies",
         "events",
         "filters",

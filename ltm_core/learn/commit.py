@@ -10,6 +10,7 @@ from ..records import fact_record, version_record
 from ..scope import Scope
 from ..stores.base import Delete, Put, Record, Write
 from ..stores.tags import tag_records
+from ..versions import closed
 
 
 def writes_for(updates: Sequence[FactUpdate], subject: Scope, now: datetime) -> list[Write]:
@@ -32,7 +33,7 @@ def _writes(fact: Fact, previous: Fact | None, subject: Scope, now: datetime) ->
     tags = _tag_writes(fact, previous, subject)
     if previous is None:
         return [Put(fact_record(fact, subject), expect=0), *tags]
-    past = version_record(_closed(previous, fact, now), subject, now)
+    past = version_record(previous, subject, now, closed(previous, fact, now).valid_to)
     return [Put(fact_record(fact, subject), expect=previous.version), Put(past, expect=0), *tags]
 
 
@@ -51,11 +52,3 @@ def _tags(fact: Fact, subject: Scope) -> dict[str, Record]:
 
 def _is_known(record: Record, known: Record | None) -> bool:
     return known is not None and known.fields == record.fields
-
-
-def _closed(previous: Fact, fact: Fact, now: datetime) -> Fact:
-    """`previous` with the end of its validity; what had ended before keeps its end."""
-    if previous.deleted_at:
-        return previous
-    ends = (fact.valid_to, fact.deleted_at) if fact.deleted_at else (fact.valid_from or now,)
-    return previous.model_copy(update={"valid_to": min(filter(None, (previous.valid_to, *ends)))})
