@@ -38,6 +38,8 @@ FLOORS = (
         "records",
         "edits",
         "versions",
+        "links",
+        "graphs",
         "policies",
         "events",
         "filters",
@@ -57,6 +59,7 @@ FLOORS = (
     (
         "ticket",
         "facts",
+        "linking",
         "bulk",
         "sessions",
         "states",
