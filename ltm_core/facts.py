@@ -18,19 +18,18 @@ from .learning import Destination
 from .linking import Linking
 from .llm import Complete
 from .model import Candidate, Fact, FactUpdate, Link, Messages, Operation, RelatedFact, messages_of, split_key
+from .paging import Page, Sorting, page_of
 from .recall.gather import current_at
 from .recall.past import as_they_were, past_store
 from .records import fact_id, fact_of, stored_version_of, version_of
 from .runtime import Runtime
 from .scope import DEFAULT_TENANT, Identity, MemoryScope, Scope, scope_of
 from .stores.again import again as attempts
-from .stores.base import AnyOf, Compare, Condition, Direction, Order, Put, Record, Store, Where
+from .stores.base import AnyOf, Compare, Condition, Direction, Put, Record, Store, Where
 from .versions import Change, Moment, changes, version_in
 
 if TYPE_CHECKING:
     from .memory import AsyncMemory
-
-_KEYED: Order = (("key", "asc"),)
 
 
 class PersistentFacts:
@@ -185,11 +184,19 @@ class PersistentFacts:
         attribute: str | None = None,
         schema_type: str | None = None,
         min_importance: float | None = None,
+        where: Mapping[str, Any] | None = None,
+        order: str = "key",
         limit: int | None = None,
+        after: str | None = None,
         as_of: datetime | None = None,
         known_at: datetime | None = None,
-    ) -> list[Fact]:
-        """Current facts that have all of `tags` and pass every other test, by key. Times are UTC; `after` includes.
+    ) -> Page:
+        """Current facts that have all of `tags` and pass every other test. Times are UTC; `created_after` includes.
+
+        `where` takes filters as `recall` does, on every field, with operators, `and`, `or` and `not`. `order` is `key`,
+        `created_at`, `updated_at`, `importance`, `confidence` or `memory_type`, with `-` in front from the last to the
+        first. `limit` gives a page, which is a list with `next`: pass that as `after` for the page behind it. A page
+        costs by its own size, where a tag, the type or nothing narrows it, or a date in whose order it is asked for.
 
         `as_of` and `known_at` ask for the facts of another time, as in `get`; that reads all of the scope's history.
         """
@@ -207,7 +214,9 @@ class PersistentFacts:
             schema_type=schema_type,
         )
         moment = Moment.of(as_of, known_at)
-        return await self._runtime.run(self._filter(self._owner(scope, scope_id), asked, limit, moment))
+        tests = [test for test in (condition(asked), condition(where)) if test is not None]
+        pages = (Sorting.of(order), limit, after)
+        return await self._runtime.run(self._filter(self._owner(scope, scope_id), tests, pages, moment))
 
     async def history(self, key: str, scope: MemoryScope | None = None, scope_id: str | None = None) -> list[Fact]:
         """Every version of a fact, oldest first, the present one included; empty where there never was one.
@@ -440,15 +449,17 @@ class PersistentFacts:
         return fact if fact is not None and fact.is_current(self._runtime.now()) else None
 
     async def _filter(
-        self, owner: Scope, asked: dict[str, Any], limit: int | None, moment: Moment | None
-    ) -> list[Fact]:
+        self,
+        owner: Scope,
+        tests: Sequence[Condition],
+        pages: tuple[Sorting, int | None, str | None],
+        moment: Moment | None,
+    ) -> Page:
         store, now = self._runtime.store, self._runtime.now()
         if moment is not None:
             store, now = await past_store(await as_they_were(store, (owner,), self.namespace, moment)), moment.at
-        tests = [Compare("namespace", "eq", self.namespace), *current_at(now)]
-        named = condition(asked)
-        where = Where("fact", (owner,)).also(*tests, *([named] if named else []))
-        return [fact_of(record) for record in await store.scan(where, order=_KEYED, limit=limit)]
+        narrow = (Compare("namespace", "eq", self.namespace), *tests, *current_at(now))
+        return await page_of(store, Where("fact", (owner,)).also(*narrow), *pages)
 
     async def _history(self, owner: Scope, key: str, read: Callable[[Record], Fact] = version_of) -> list[Fact]:
         of_fact = Compare("fact_id", "eq", fact_id(owner, self.namespace, key))

@@ -43,6 +43,7 @@ FLOORS = (
         "policies",
         "events",
         "filters",
+        "paging",
         "redaction",
         "reading_facts",
         "asking",
