@@ -45,7 +45,9 @@ WITH RECURSIVE near(id, depth) AS (
   SELECT fact.id, near.depth + 1 FROM near
   CROSS JOIN link ON link.owner = :owner AND link.source = near.id
   CROSS JOIN fact ON fact.id = link.target AND fact.owner = :owner AND fact.deleted_at IS NULL
-    AND fact.archived_at IS NULL AND (fact.expires_at IS NULL OR fact.expires_at > :now) AND (fact.valid_to IS NULL OR fact.valid_to > :now)
+    AND fact.archived_at IS NULL
+    AND (fact.expires_at IS NULL OR fact.expires_at > :now)
+    AND (fact.valid_to IS NULL OR fact.valid_to > :now)
   WHERE near.depth < 3
 ),
 nearest(id, depth) AS (SELECT id, min(depth) FROM near GROUP BY id)
