@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from .attributes import attribute
 from .errors import InvalidInput, NotFound
-from .model import Fact, split_key, valid_json
+from .model import Fact, in_utc, split_key, valid_json
 from .records import fact_id
 from .scope import Scope
 
@@ -46,7 +46,7 @@ def made(owner: Scope, namespace: str, key: str, value: Any, given: dict[str, An
         "about": about,
         "attribute": name,
         "item": item,
-        "valid_from": now,
+        "valid_from": None if _is_over(given, now) else now,
         "reason": "written by hand",
     }
     fixed = {"id": fact_id(owner, namespace, key), "key": key, "value": data, "namespace": namespace}
@@ -66,6 +66,12 @@ def _chosen(given: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
+def _is_over(given: dict[str, Any], now: datetime) -> bool:
+    """Whether a fact is told that has ended already: nobody said since when it was so."""
+    end = given.get("valid_to")
+    return isinstance(end, datetime) and in_utc(end) <= now
+
+
 def successor(old: Fact, fresh: Fact, given: dict[str, Any], now: datetime) -> Fact:
     """The next version of `old`: the fresh value, and of the other fields those that were given.
 
@@ -75,12 +81,18 @@ def successor(old: Fact, fresh: Fact, given: dict[str, Any], now: datetime) -> F
     same = fresh.value == old.value and all(getattr(fresh, name) == getattr(old, name) for name in chosen)
     if same and old.is_current(now):
         return old
-    taken = {"value", "text", "schema_type", "valid_from", "reason", *chosen}
+    taken = {"value", "text", "schema_type", "valid_from", "reason", "created_by", *chosen}
     changed = {name: getattr(fresh, name) for name in taken}
     ends = {"deleted_at": None, "archived_at": None, "valid_to": None, "expires_at": fresh.expires_at}
-    kept = {} if old.is_current(now) else ends
+    open_again = {} if old.is_current(now) else ends
     return old.model_copy(
-        update={**changed, **kept, "version": old.version + 1, "updated_at": now, "source_type": fresh.source_type}
+        update={
+            **open_again,
+            **changed,
+            "version": old.version + 1,
+            "updated_at": now,
+            "source_type": fresh.source_type,
+        }
     )
 
 
@@ -88,5 +100,50 @@ def deleted(old: Fact, key: str, now: datetime) -> Fact:
     """The next version of `old`, which says that it is deleted. Raises `NotFound` where it was before."""
     if not old.is_current(now):
         raise missing(key)
-    gone = {"version": old.version + 1, "deleted_at": now, "updated_at": now, "reason": "deleted by hand"}
-    return old.model_copy(update=gone)
+    by_hand = {"reason": "deleted by hand", "created_by": "user"}
+    return old.model_copy(update={**by_hand, "version": old.version + 1, "deleted_at": now, "updated_at": now})
+
+
+def restored(present: Fact, wanted: Fact, now: datetime, reason: str) -> Fact:
+    """The next version of `present`: everything as `wanted`, an earlier version as it was stored, said it."""
+    made = {"version": present.version + 1, "updated_at": now, "reason": reason, "job_id": None}
+    return wanted.model_copy(update=made)
+
+
+def following(present: Fact, told: Fact, now: datetime) -> list[Fact]:
+    """What must follow `told`, where that tells of a time that has ended: `present` again, which is true now.
+
+    "I lived in Lisbon until May", told when Berlin is known, leaves Berlin the present, from May on at the earliest.
+    """
+    ended = told.valid_to
+    if told.deleted_at or ended is None or ended > now or not present.is_current(now):
+        return []
+    since = ended if present.valid_from is None else max(present.valid_from, ended)
+    return [present.model_copy(update={"version": told.version + 1, "updated_at": now, "valid_from": since})]
+
+
+def archived(old: Fact, key: str, reason: str, now: datetime) -> Fact:
+    """The next version of `old`, put aside. Raises `NotFound` where it is not current."""
+    if not old.is_current(now):
+        raise missing(key)
+    return _noted(old, now, reason, archived_at=now)
+
+
+def unarchived(old: Fact, key: str, reason: str, now: datetime) -> Fact:
+    """The next version of `old`, back again; itself where it is not put aside. Raises `NotFound` if it is deleted."""
+    if old.deleted_at:
+        raise missing(key)
+    return old if old.archived_at is None else _noted(old, now, reason, archived_at=None)
+
+
+def pinned(old: Fact, key: str, pin: bool, now: datetime) -> Fact:
+    """The next version of `old`, pinned or not; itself where it is so. Raises `NotFound` where it is not current."""
+    if not old.is_current(now):
+        raise missing(key)
+    return old if old.pinned is pin else _noted(old, now, "pinned" if pin else "unpinned", pinned=pin)
+
+
+def _noted(old: Fact, now: datetime, reason: str, **changed: Any) -> Fact:
+    """The next version of `old`, which says the same of the world."""
+    noted = {"version": old.version + 1, "updated_at": now, "reason": reason, "created_by": "user"}
+    return old.model_copy(update={**noted, **changed})

@@ -4,30 +4,45 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from itertools import pairwise
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from .assemble import policies_of, store_of
 from .bulk import Batch, Edit, batches
-from .edits import checked_key, deleted, made, missing, successor
+from .edits import archived, checked_key, deleted, following, made, missing, pinned, restored, successor, unarchived
 from .errors import ConflictError, NotFound
 from .filters import condition, fact_filters
 from .index.entries import WITHDRAWN
 from .learn.commit import history, writes_for
 from .learning import Destination
+from .linking import Linking
 from .llm import Complete
-from .model import Candidate, Fact, FactUpdate, Message, Messages, Operation, messages_of, split_key
+from .model import (
+    Candidate,
+    Fact,
+    FactUpdate,
+    Link,
+    Message,
+    Messages,
+    Operation,
+    RelatedFact,
+    messages_of,
+    split_key,
+)
+from .paging import Page, Sorting, page_of
 from .recall.gather import current_at
-from .records import fact_id, fact_of, fact_record, message_of, version_of
+from .recall.past import as_they_were, past_store
+from .records import fact_id, fact_of, message_of, stored_version_of, version_of
 from .runtime import Runtime
 from .scope import DEFAULT_TENANT, Identity, MemoryScope, Scope, scope_of
 from .stores.again import again as attempts
-from .stores.base import All, AnyOf, Compare, Condition, Order, Put, Store, Where
+from .stores.base import All, AnyOf, Compare, Condition, Direction, Order, Put, Record, Store, Where
+from .versions import Change, Moment, changes, version_in
 
 if TYPE_CHECKING:
     from .memory import AsyncMemory
 
-_KEYED: Order = (("key", "asc"),)
 _SAID: Order = (("created_at", "asc"), ("number", "asc"))
 
 
@@ -110,9 +125,22 @@ class PersistentFacts:
             count += await self._runtime.run(self._store(batch))
         return count
 
-    async def get(self, key: str, scope: MemoryScope | None = None, scope_id: str | None = None) -> Fact | None:
-        """The current fact under `key`, or None where there is none (or no longer)."""
-        return await self._runtime.run(self._get(self._owner(scope, scope_id), checked_key(key)))
+    async def get(
+        self,
+        key: str,
+        scope: MemoryScope | None = None,
+        scope_id: str | None = None,
+        *,
+        as_of: datetime | None = None,
+        known_at: datetime | None = None,
+    ) -> Fact | None:
+        """The current fact under `key`, or None where there is none (or no longer).
+
+        With `as_of` what was true in the world then, with `known_at` what was stored then, with both what was thought
+        then to be true at that time. Times without a zone are UTC.
+        """
+        owner, moment = self._owner(scope, scope_id), Moment.of(as_of, known_at)
+        return await self._runtime.run(self._get(owner, checked_key(key), moment))
 
     async def update(
         self,
@@ -135,6 +163,26 @@ class PersistentFacts:
         """Delete a fact; False where there is none. Its history stays, and `add` revives it."""
         return await self._runtime.run(self._delete(self._owner(scope, scope_id), checked_key(key)))
 
+    async def archive(
+        self, key: str, reason: str, scope: MemoryScope | None = None, scope_id: str | None = None
+    ) -> Fact:
+        """Put a fact aside: it is kept, but no longer found or recalled. Raises `NotFound` where it is not current."""
+        return await self._noted(scope, scope_id, key, lambda old, now: archived(old, key, reason, now))
+
+    async def unarchive(
+        self, key: str, scope: MemoryScope | None = None, scope_id: str | None = None, reason: str = "unarchived"
+    ) -> Fact:
+        """Bring a fact back that was put aside. Raises `NotFound` where there is none, or it is deleted."""
+        return await self._noted(scope, scope_id, key, lambda old, now: unarchived(old, key, reason, now))
+
+    async def pin(self, key: str, scope: MemoryScope | None = None, scope_id: str | None = None) -> Fact:
+        """Always show a fact, and let learning leave it as it is. Raises `NotFound` where it is not current."""
+        return await self._noted(scope, scope_id, key, lambda old, now: pinned(old, key, True, now))
+
+    async def unpin(self, key: str, scope: MemoryScope | None = None, scope_id: str | None = None) -> Fact:
+        """Undo `pin`."""
+        return await self._noted(scope, scope_id, key, lambda old, now: pinned(old, key, False, now))
+
     async def search(
         self, query: str, scope: MemoryScope | None = None, scope_id: str | None = None, limit: int = 10
     ) -> list[Fact]:
@@ -143,9 +191,16 @@ class PersistentFacts:
         work = self._runtime.recalling.search(owner, query, namespace=self.namespace, limit=limit)
         return await self._runtime.run(work)
 
-    async def get_all(self, scope: MemoryScope | None = None, scope_id: str | None = None) -> list[Fact]:
-        """All current facts, by key."""
-        return await self.filter(scope=scope, scope_id=scope_id)
+    async def get_all(
+        self,
+        scope: MemoryScope | None = None,
+        scope_id: str | None = None,
+        *,
+        as_of: datetime | None = None,
+        known_at: datetime | None = None,
+    ) -> list[Fact]:
+        """All current facts, by key, or those of another time as in `get`."""
+        return await self.filter(scope=scope, scope_id=scope_id, as_of=as_of, known_at=known_at)
 
     async def filter(
         self,
@@ -163,9 +218,22 @@ class PersistentFacts:
         attribute: str | None = None,
         schema_type: str | None = None,
         min_importance: float | None = None,
+        where: Mapping[str, Any] | None = None,
+        order: str = "key",
         limit: int | None = None,
-    ) -> list[Fact]:
-        """Current facts that have all of `tags` and pass every other test, by key. Times are UTC; `after` includes."""
+        after: str | None = None,
+        as_of: datetime | None = None,
+        known_at: datetime | None = None,
+    ) -> Page:
+        """Current facts that have all of `tags` and pass every other test. Times are UTC; `created_after` includes.
+
+        `where` takes filters as `recall` does, on every field, with operators, `and`, `or` and `not`. `order` is `key`,
+        `created_at`, `updated_at`, `importance`, `confidence` or `memory_type`, with `-` in front from the last to the
+        first. `limit` gives a page, which is a list with `next`: pass that as `after` for the page behind it. A page
+        costs by its own size, where a tag, the type or nothing narrows it, or a date in whose order it is asked for.
+
+        `as_of` and `known_at` ask for the facts of another time, as in `get`; that reads all of the scope's history.
+        """
         asked = fact_filters(
             tags,
             created_after,
@@ -179,10 +247,17 @@ class PersistentFacts:
             attribute=attribute,
             schema_type=schema_type,
         )
-        return await self._runtime.run(self._current(self._owner(scope, scope_id), asked, limit))
+        moment = Moment.of(as_of, known_at)
+        tests = [test for test in (condition(asked), condition(where)) if test is not None]
+        pages = (Sorting.of(order), limit, after)
+        return await self._runtime.run(self._filter(self._owner(scope, scope_id), tests, pages, moment))
 
     async def history(self, key: str, scope: MemoryScope | None = None, scope_id: str | None = None) -> list[Fact]:
-        """Every version of a fact, oldest first, the present one included; empty where there never was one."""
+        """Every version of a fact, oldest first, the present one included; empty where there never was one.
+
+        Each says its `reason`, who made it (`created_by`), the messages that it came from (`sources`), when it was
+        stored (`updated_at`), and from when to when it was true (`valid_from`, `valid_to`).
+        """
         return await self._runtime.run(self._history(self._owner(scope, scope_id), checked_key(key)))
 
     async def sources(self, key: str, scope: MemoryScope | None = None, scope_id: str | None = None) -> list[Message]:
@@ -191,6 +266,97 @@ class PersistentFacts:
         Raises `NotFound` where there is no such fact. The way back is `sessions.facts`.
         """
         return await self._runtime.run(self._sources(self._owner(scope, scope_id), checked_key(key)))
+
+    async def rollback(
+        self, key: str, version: int, scope: MemoryScope | None = None, scope_id: str | None = None, reason: str = ""
+    ) -> Fact:
+        """Make a fact again what it was in `version`: a new version, which says all that that one said.
+
+        Raises `NotFound` where there is no such version.
+        """
+        owner, why = self._owner(scope, scope_id), reason or f"rolled back to version {version}"
+        return await self._runtime.run(self._rollback(owner, checked_key(key), version, why))
+
+    async def diff(
+        self, key: str, a: int, b: int, scope: MemoryScope | None = None, scope_id: str | None = None
+    ) -> list[Change]:
+        """What version `b` says otherwise than version `a`, field by field. Raises `NotFound`."""
+        versions = await self._runtime.run(self._versions(self._owner(scope, scope_id), checked_key(key)))
+        return changes(version_in(versions, key, a), version_in(versions, key, b))
+
+    async def link(
+        self,
+        a: str,
+        b: str,
+        type: str = "related",  # noqa: A002 # the word that everybody uses
+        strength: float = 1.0,
+        scope: MemoryScope | None = None,
+        scope_id: str | None = None,
+        *,
+        mutual: bool | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> Link:
+        """Link fact `a` to fact `b`, both by key or id, in the place of a link of that type between them.
+
+        `mutual` says whether it leads both ways; without it `similar`, `related` and `opposite` do. A fact has one
+        `parent`. Raises `NotFound` for a fact that is not current, `InvalidInput` for a strength not from 0 to 1.
+        """
+        work = self._links(scope, scope_id).link(a, b, type, strength, mutual, metadata)
+        return await self._runtime.run(work)
+
+    async def unlink(
+        self,
+        a: str,
+        b: str,
+        type: str | None = None,  # noqa: A002
+        scope: MemoryScope | None = None,
+        scope_id: str | None = None,
+    ) -> int:
+        """Remove the links from `a` to `b`, of a type or all; mutual ones lead back no more either. Returns how many.
+
+        Raises `NotFound` for a fact that is not current.
+        """
+        return await self._runtime.run(self._links(scope, scope_id).unlink(a, b, type))
+
+    async def links(
+        self,
+        key: str,
+        scope: MemoryScope | None = None,
+        scope_id: str | None = None,
+        *,
+        types: Sequence[str] | None = None,
+    ) -> list[Link]:
+        """The links from and to a fact (by key or id), the strongest first. Raises `NotFound`."""
+        return await self._runtime.run(self._links(scope, scope_id).links(key, types))
+
+    async def related(
+        self,
+        key: str,
+        depth: int = 1,
+        types: Sequence[str] | None = None,
+        scope: MemoryScope | None = None,
+        scope_id: str | None = None,
+        *,
+        direction: Direction = "out",
+    ) -> list[RelatedFact]:
+        """The current facts that links lead to from a fact (by key or id), the nearest and strongest linked first.
+
+        At most `depth` links away, along links of `types` or all, from source to target (`out`), back (`in`), or `both`
+        ways. Each has its `distance`, the `path` of links that led there, and the product of their strengths. One query
+        on SQL databases; nothing where there is no such fact.
+        """
+        return await self._runtime.run(self._links(scope, scope_id).related(key, depth, types, direction))
+
+    async def graph(
+        self,
+        format: str = "graphml",  # noqa: A002
+        scope: MemoryScope | None = None,
+        scope_id: str | None = None,
+        *,
+        types: Sequence[str] | None = None,
+    ) -> str:
+        """All current facts and their links as `graphml`, or as `json` (nodes and links), for programs that draw."""
+        return await self._runtime.run(self._links(scope, scope_id).graph(format, types))
 
     async def extract_from_messages(
         self, messages: Messages, scope: MemoryScope | None = None, scope_id: str | None = None
@@ -219,6 +385,9 @@ class PersistentFacts:
             return scope_of(level, scope_id, self._runtime.tenant)
         return Scope(level, scope_id, self._runtime.tenant)  # type: ignore[arg-type] # refused there, in words
 
+    def _links(self, scope: MemoryScope | None, scope_id: str | None) -> Linking:
+        return Linking(self._runtime, self._owner(scope, scope_id), self.namespace)
+
     def _into(self, owner: Scope) -> Destination:
         return Destination(owner, owner, self.namespace)
 
@@ -243,7 +412,8 @@ class PersistentFacts:
         fact = made(owner, self.namespace, key, value, given, self._runtime.now())
         subject = await self._runtime.turns.subject(owner)
         try:
-            await self._runtime.store.apply([Put(fact_record(fact, subject), expect=0)])
+            added = FactUpdate(operation="ADD", fact=fact, reason=fact.reason)
+            await self._runtime.store.apply(writes_for([added], subject, fact.created_at))
         except ConflictError:
             return await self._change(owner, key, lambda old, now: successor(old, fact, given, now))
         return fact
@@ -284,15 +454,30 @@ class PersistentFacts:
                     raise missing(key)
                 new = change(old, self._runtime.now())
                 if new is not old:
-                    await self._write(old, new)
+                    await self._write(old, new, *following(old, new, new.updated_at))
         return new
 
-    async def _write(self, old: Fact, new: Fact) -> None:
-        operation: Operation = "DELETE" if new.deleted_at else "UPDATE"
-        update = FactUpdate(operation=operation, fact=new, previous=old, reason=new.reason)
+    async def _noted(
+        self, scope: MemoryScope | None, scope_id: str | None, key: str, change: Callable[[Fact, datetime], Fact]
+    ) -> Fact:
+        return await self._runtime.run(self._change(self._owner(scope, scope_id), checked_key(key), change))
+
+    async def _rollback(self, owner: Scope, key: str, number: int, reason: str) -> Fact:
+        async for attempt in attempts(30):
+            with attempt:
+                versions = await self._versions(owner, key)
+                wanted = version_in(versions, key, number)
+                new = restored(versions[-1], wanted, self._runtime.now(), reason)
+                await self._write(versions[-1], new)
+        return new
+
+    async def _write(self, *chain: Fact) -> None:
+        """Write versions of a fact that follow each other, of which the first is stored."""
+        updates = [_update(old, new) for old, new in pairwise(chain)]
+        new = chain[-1]
         subject = await self._runtime.turns.subject(new.owner)
-        writes = writes_for([update], subject, new.updated_at)
-        if operation == "DELETE":  # no summary may tell what is forgotten
+        writes = writes_for(updates, subject, new.updated_at)
+        if new.deleted_at:  # no summary may tell what is forgotten
             writes += await self._runtime.summaries.withheld(subject, new.sources, new.updated_at)
         await self._runtime.store.apply(writes)
 
@@ -301,23 +486,39 @@ class PersistentFacts:
         where = Where("fact", (owner,), ids=(fact_id(owner, place, key),))
         return next(map(fact_of, await self._runtime.store.scan(where)), None)
 
-    async def _get(self, owner: Scope, key: str) -> Fact | None:
+    async def _get(self, owner: Scope, key: str, moment: Moment | None) -> Fact | None:
+        if moment is not None:
+            its = fact_id(owner, self.namespace, key)
+            found = await as_they_were(self._runtime.store, (owner,), self.namespace, moment, fact_id=its)
+            return next(iter(found), None)
         fact = await self._stored(owner, key)
         return fact if fact is not None and fact.is_current(self._runtime.now()) else None
 
-    async def _current(self, owner: Scope, asked: dict[str, Any], limit: int | None) -> list[Fact]:
-        tests = [Compare("namespace", "eq", self.namespace), *current_at(self._runtime.now())]
-        named = condition(asked)
-        where = Where("fact", (owner,)).also(*tests, *([named] if named else []))
-        return [fact_of(record) for record in await self._runtime.store.scan(where, order=_KEYED, limit=limit)]
+    async def _filter(
+        self,
+        owner: Scope,
+        tests: Sequence[Condition],
+        pages: tuple[Sorting, int | None, str | None],
+        moment: Moment | None,
+    ) -> Page:
+        store, now = self._runtime.store, self._runtime.now()
+        if moment is not None:
+            store, now = await past_store(await as_they_were(store, (owner,), self.namespace, moment)), moment.at
+        narrow = (Compare("namespace", "eq", self.namespace), *tests, *current_at(now))
+        return await page_of(store, Where("fact", (owner,)).also(*narrow), *pages)
 
-    async def _history(self, owner: Scope, key: str) -> list[Fact]:
+    async def _history(self, owner: Scope, key: str, read: Callable[[Record], Fact] = version_of) -> list[Fact]:
         of_fact = Compare("fact_id", "eq", fact_id(owner, self.namespace, key))
+        present = await self._stored(owner, key)
         past = await self._runtime.store.scan(Where("version", (owner,), test=of_fact), order=[("number", "asc")])
-        return history(await self._stored(owner, key), [version_of(record) for record in past])
+        return history(present, [read(record) for record in past])
+
+    async def _versions(self, owner: Scope, key: str) -> list[Fact]:
+        """Every version as it was stored."""
+        return await self._history(owner, key, stored_version_of)
 
     async def _sources(self, owner: Scope, key: str) -> list[Message]:
-        fact = await self._get(owner, key)
+        fact = await self._get(owner, key, None)
         if fact is None:
             raise missing(key)
         subject = await self._runtime.turns.subject(owner)
@@ -347,6 +548,11 @@ async def forget(facts: PersistentFacts, what: str | Mapping[str, Any], who: Ide
     where = Where("fact", mine).also(Compare("namespace", "eq", namespace), *current_at(runtime.now()))
     found = await runtime.store.scan(where.also(test) if test else where)
     return sum([await facts._delete(fact.owner, fact.key, namespace) for fact in map(fact_of, found)])
+
+
+def _update(old: Fact, new: Fact) -> FactUpdate:
+    operation: Operation = "DELETE" if new.deleted_at else "UPDATE"
+    return FactUpdate(operation=operation, fact=new, previous=old, reason=new.reason)
 
 
 def _runtime(storage: Any, tenant: str | None) -> Runtime:

@@ -173,7 +173,7 @@ def new_fact(candidate: Candidate, into: Destination, now: datetime) -> Fact:
         job_id=into.job_id,
         created_at=now,
         updated_at=now,
-        valid_from=candidate.valid_from or now,
+        valid_from=candidate.valid_from or (None if candidate.valid_to and candidate.valid_to <= now else now),
         valid_to=candidate.valid_to,
         expires_at=candidate.expires_at,
     )

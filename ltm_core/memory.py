@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Self, TypeVar, Unpack, overload
 
 from .ambient import identity, scoped
@@ -31,6 +31,7 @@ from .stores.items import Items
 from .threads import Threads
 from .ticket import Ticket
 from .turn import Turn, TurnOptions, turn_of
+from .versions import Moment
 from .wrapping.decorators import Decorator, WithMemory, with_memory
 
 F = TypeVar("F")
@@ -171,6 +172,9 @@ class AsyncMemory:
         pending: Pending = True,
         dates: bool = True,
         neighbours: int = 0,
+        as_of: datetime | None = None,
+        known_at: datetime | None = None,
+        links: int = 0,
     ) -> Recalled:
         """What matters for `query`, ranked, within a budget, and as text for a prompt.
 
@@ -190,6 +194,9 @@ class AsyncMemory:
             dates: Whether days that the query speaks of ("in May", "last summer") bring what was said in them forward.
             neighbours: How many messages before and after each recalled one come along, within `limit` and
                 `max_tokens`; those of one conversation then stand together, as they were said.
+            as_of: What was true in the world then, and what was said until then.
+            known_at: What was stored then. Both read all of the history, and compare words only.
+            links: How many links to go along from the best facts, to what is linked with them.
         """
         who = self._who(user_id, session_id, agent_id)
         asked = Question(
@@ -205,6 +212,8 @@ class AsyncMemory:
             pending,
             dates,
             neighbours,
+            Moment.of(as_of, known_at),
+            links,
         )
         return await self.runtime.run(self.runtime.recalling.recall(asked))
 

@@ -34,7 +34,9 @@ from .recall.gather import (
     visible_messages,
     visible_summaries,
 )
+from .recall.linked import starts, with_linked
 from .recall.neighbours import ids_around, in_groups, with_neighbours
+from .recall.past import as_they_were, past_store
 from .recall.rank import ALSO, STRATEGIES, weights
 from .recall.render import LATE, STABLE, line, pending_line
 from .recall.signals import Asked, Scores
@@ -42,6 +44,7 @@ from .records import fact_of, message_of
 from .scope import Identity, MemoryScope, Scope
 from .stores.base import Compare, Condition, Record, Store, Where
 from .vectors import pack, unpack
+from .versions import Moment
 
 log = logging.getLogger("ltm_core")
 
@@ -70,6 +73,8 @@ class Question:
     pending: Pending = True
     dates: bool = True
     neighbours: int = 0
+    moment: Moment | None = None
+    links: int = 0
 
     def __post_init__(self) -> None:
         if isinstance(self.strategy, str) and self.strategy not in STRATEGIES:
@@ -79,8 +84,10 @@ class Question:
             raise InvalidInput(
                 f"Nothing to include is called {self.include!r}. Use some of ('facts', 'messages', 'summaries')."
             )
-        if (self.limit or 0) < 0 or (self.max_tokens or 0) < 0 or self.neighbours < 0:
-            raise InvalidInput("limit, max_tokens and neighbours cannot be negative. Pass None for no limit.")
+        if min(self.limit or 0, self.max_tokens or 0, self.neighbours, self.links) < 0:
+            raise InvalidInput(
+                "limit, max_tokens, neighbours and links cannot be negative. Pass None for no limit, 0 for none."
+            )
 
 
 class Recalling:
@@ -100,7 +107,7 @@ class Recalling:
         await self._check_session(asked.who)
         waiting = await self._pending(asked)  # before the facts: what is learned in between is seen twice, not never
         given, stable = await self._gather(asked)
-        ranked = await self._reranked(asked, self._ranked(asked, given))
+        ranked = await self._linked(asked, await self._reranked(asked, self._ranked(asked, given)))
         if asked.neighbours:
             ranked = await self._with_neighbours(asked, ranked)
         pending = fit_pending(waiting, max_tokens=asked.max_tokens, prices=self._prices)
@@ -144,24 +151,26 @@ class Recalling:
     ) -> Ranking:
         """The best facts of these scopes for `query`, for ranking."""
         now = self._policies.clock()
-        kind = await self._facts(viewer, query, namespace, now)
+        kind = await self._kind(*await self._visible(viewer, namespace, now), query, now, dates=True)
         found = await self._read(kind, filters, "relevant", limit)
         items = items_of(found, viewer.scopes, now, None)
         return Ranking(query, words.terms(query), items, kind.asked.total, now, kind.asked.vector is not None)
 
     async def _gather(self, asked: Question) -> tuple[Ranking, list[Fact]]:
         """The candidates of all kinds, and the facts of the stable block."""
-        now, strategy = self._policies.clock(), asked.strategy if isinstance(asked.strategy, str) else ""
+        now = asked.moment.at if asked.moment else self._policies.clock()
+        strategy = asked.strategy if isinstance(asked.strategy, str) else ""
         items: list[Item] = []
         stable: list[Fact] = []
         kinds: list[_Kind] = []
         if "facts" in asked.include:
-            kinds.append(await self._facts(asked.who, asked.query, asked.namespace, now, dates=asked.dates))
+            facts = self._past_facts if asked.moment else self._facts
+            kinds.append(await facts(asked, now))
             stable = await self._stable(asked, kinds[0])
         if "messages" in asked.include:
-            kinds.append(await self._messages(asked.who, asked.query, now, dates=asked.dates))
+            kinds.append(await self._messages(asked, now))
         if "summaries" in asked.include:
-            kinds.append(await self._summaries(asked.who, asked.query, now, dates=asked.dates))
+            kinds.append(await self._summaries(asked, now))
         session = Scope.session(asked.who.session_id, asked.who.tenant) if asked.who.session_id else None
         scopes = asked.who.scopes
         for kind in kinds:
@@ -174,19 +183,33 @@ class Recalling:
         has_vectors = any(kind.asked.vector is not None for kind in kinds)
         return Ranking(asked.query, words.terms(asked.query), items, total, now, has_vectors), stable
 
-    async def _facts(self, viewer: Viewer, query: str, namespace: str, now: datetime, *, dates: bool = True) -> _Kind:
+    async def _facts(self, asked: Question, now: datetime) -> _Kind:
+        return await self._kind(*await self._visible(asked.who, asked.namespace, now), asked.query, now, asked.dates)
+
+    async def _visible(self, viewer: Viewer, namespace: str, now: datetime) -> tuple[Where, list[Memories] | None]:
         where = visible_facts(viewer, namespace, now)
-        return await self._kind(where, await self.indexes.facts(viewer.scopes, namespace, now), query, now, dates)
+        return where, await self.indexes.facts(viewer.scopes, namespace, now)
 
-    async def _messages(self, who: Identity, query: str, now: datetime, *, dates: bool) -> _Kind:
-        where = visible_messages(who, now)
-        return await self._kind(where, await self.indexes.messages(who.subject, now), query, now, dates)
+    async def _past_facts(self, asked: Question, now: datetime) -> _Kind:
+        """The facts of another time, out of the history; no vectors were kept of them."""
+        assert asked.moment is not None
+        scopes = asked.who.scopes
+        past = await past_store(await as_they_were(self._store, scopes, asked.namespace, asked.moment))
+        held = await Indexes(past).facts(scopes, asked.namespace, now)
+        days = days_in(asked.query, now) if asked.dates else None
+        question = Asked(asked.query, held or (), now, days, are_facts=True)
+        return _Kind(visible_facts(asked.who, asked.namespace, now), question, past)
 
-    async def _summaries(self, who: Identity, query: str, now: datetime, *, dates: bool) -> _Kind:
+    async def _messages(self, asked: Question, now: datetime) -> _Kind:
+        held = await self.indexes.messages(asked.who.subject, now)
+        return await self._kind(_until(visible_messages(asked.who, now), asked), held, asked.query, now, asked.dates)
+
+    async def _summaries(self, asked: Question, now: datetime) -> _Kind:
         """They are few, and change as a whole: what the database finds is enough."""
-        where, terms = visible_summaries(who, now), words.terms(query)
+        where, terms = _until(visible_summaries(asked.who, now), asked), words.terms(asked.query)
         parts = await candidates(self._store, where, terms, None, now, limit=LARGE)
-        return _Kind(where, Asked(query, parts, now, days_in(query, now) if dates else None))
+        days = days_in(asked.query, now) if asked.dates else None
+        return _Kind(where, Asked(asked.query, parts, now, days), self._store)
 
     async def _is_shown(self, summary: Record, now: datetime) -> bool:
         """Whether the time of what a summary tells is not over."""
@@ -200,7 +223,7 @@ class Recalling:
         if is_large:
             near = (self._vectors.embedder.space, vector) if self._vectors and vector else None
             held = await candidates(self._store, where, asked.terms, near, now, limit=LARGE)
-        return _Kind(where, replace(asked, parts=held or (), vector=unpack(vector) if vector else None))
+        return _Kind(where, replace(asked, parts=held or (), vector=unpack(vector) if vector else None), self._store)
 
     async def _vector(self, meaning: str) -> bytes | None:
         """What the embedder makes of a query; None without one, and where it fails: words are compared all the same."""
@@ -221,7 +244,7 @@ class Recalling:
         scores = Scores(kind.asked, counts, ALSO)
         proposal = scores.proposal(strategy, max(CANDIDATES, limit or total))
         count = total if limit is None or strategy not in STRATEGIES else limit + SPARE
-        return await read_best(self._store, kind.where, filters, parts, proposal, count)
+        return await read_best(kind.store, kind.where, filters, parts, proposal, count)
 
     async def _check_session(self, who: Identity) -> None:
         if who.session_id is not None and who.user_id is not None:
@@ -243,13 +266,26 @@ class Recalling:
 
     async def _with_neighbours(self, asked: Question, ranked: Sequence[Ranked]) -> Sequence[Ranked]:
         """What was ranked, each message followed by those around it in its conversation."""
-        now, most = self._policies.clock(), math.inf if asked.limit is None else asked.limit
+        now = asked.moment.at if asked.moment else self._policies.clock()
+        most = math.inf if asked.limit is None else asked.limit
         told = [each.item for each in ranked if isinstance(each.item.content, Message)]
         near = [ids_around(item, asked.neighbours) for place, item in enumerate(told) if place < most]
         ids = {one for some in near for one in some}
-        where = replace(visible_messages(asked.who, now), ids=tuple(sorted(ids)))
+        where = replace(_until(visible_messages(asked.who, now), asked), ids=tuple(sorted(ids)))
         found = await self._store.scan(where) if ids else []
         return with_neighbours(ranked, found, asked.neighbours)
+
+    async def _linked(self, asked: Question, ranked: Sequence[Ranked]) -> Sequence[Ranked]:
+        """What was ranked, and among it what is linked with the best."""
+        if not asked.links or asked.moment or asked.strategy != "relevant":
+            return ranked
+        now, scopes = self._policies.clock(), asked.who.scopes
+        visible = visible_facts(asked.who, asked.namespace, now)
+        shown = visible.also(asked.filters) if asked.filters else visible
+        reached = await self._store.walk(shown, starts(ranked), asked.links)
+        open_ = await unshadowed(self._store, visible, [step.record for step in reached])
+        items = items_of([Found(record, {}) for record in open_], scopes, now, None)
+        return with_linked(ranked, reached, {item.content.id or "": item for item in items})
 
     def _ranked(self, asked: Question, given: Ranking) -> Sequence[Ranked]:
         if callable(asked.strategy):
@@ -262,13 +298,13 @@ class Recalling:
         if asked.filters is not None or asked.limit == 0:
             return []
         ids = tuple(sorted(one for part in kind.asked.parts for one in part.stable))
-        found = await self._store.scan(replace(kind.where, ids=ids)) if ids else []
-        return stable_facts(map(fact_of, await unshadowed(self._store, kind.where, found)))
+        found = await kind.store.scan(replace(kind.where, ids=ids)) if ids else []
+        return stable_facts(map(fact_of, await unshadowed(kind.store, kind.where, found)))
 
     async def _pending(self, asked: Question) -> list[Message]:
         """What the person told and is not learned yet, newest last."""
         who = asked.who
-        if not asked.pending or (who.user_id is None and who.session_id is None):
+        if not asked.pending or asked.moment or (who.user_id is None and who.session_id is None):
             return []
         subject = await self._subject(who)
         where = Where("job", subject=subject, test=Compare("status", "eq", WAITING))
@@ -287,12 +323,18 @@ class Recalling:
         return who.subject if who.user_id is not None else await self._turns.subject(who.subject)
 
 
+def _until(where: Where, asked: Question) -> Where:
+    """Of what may be seen, what was told until the moment that is asked about."""
+    return where if asked.moment is None else where.also(Compare("created_at", "lte", asked.moment.at))
+
+
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """Memories of one kind: which may be seen, and the query put to their indexes."""
+    """Memories of one kind: which may be seen, the query put to their indexes, and where they are read from."""
 
     where: Where
     asked: Asked
+    store: Store
 
 
 @dataclass(frozen=True, slots=True)

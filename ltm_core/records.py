@@ -21,6 +21,8 @@ from .stores.kinds import FIXED, KINDS, Type
 from .vectors import pack
 from .words import terms
 
+_STORED_END = "stored_valid_to"  # which entries of before lack: nearly all facts had none
+
 AnyModel = TypeVar("AnyModel", bound=BaseModel)
 
 
@@ -82,8 +84,9 @@ def _texts(value: Any) -> Iterator[str]:
         yield str(value)
 
 
-def version_record(fact: Fact, subject: Scope, superseded_at: datetime) -> Record:
-    """`fact`, which is about to be replaced, as an entry of its history."""
+def version_record(fact: Fact, subject: Scope, superseded_at: datetime, closed_at: datetime | None = None) -> Record:
+    """`fact`, which is about to be replaced, as an entry of its history: true until `closed_at`, if that is given."""
+    closed = fact.model_copy(update={"valid_to": closed_at or fact.valid_to})
     return Record(
         kind="version",
         id=digest("version", fact.id, str(fact.version)),
@@ -94,14 +97,21 @@ def version_record(fact: Fact, subject: Scope, superseded_at: datetime) -> Recor
             "number": fact.version,
             "recorded_at": fact.updated_at,
             "superseded_at": superseded_at,
-            "fact": fact.model_dump(mode="json"),
+            "fact": closed.model_dump(mode="json"),
+            _STORED_END: fact.valid_to and fact.valid_to.isoformat(),
         },
     )
 
 
 def version_of(record: Record) -> Fact:
-    """The fact as it was, read back from an entry of its history."""
+    """The fact as it was, closed when the next one took its place, read back from an entry of its history."""
     return Fact.model_validate({"value": None, **_known(record.fields["fact"], Fact)})
+
+
+def stored_version_of(record: Record) -> Fact:
+    """The fact as it was stored, before any other followed it."""
+    told = {**record.fields["fact"], "valid_to": record.fields.get(_STORED_END)}
+    return Fact.model_validate({"value": None, **_known(told, Fact)})
 
 
 def vector_record(

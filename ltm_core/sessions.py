@@ -10,7 +10,7 @@ from typing import Any
 
 from .ambient import identity
 from .errors import InvalidInput, NotFound, ScopeError
-from .learn.turns import WAITING, Sent, head_id, owned, summary_job
+from .learn.turns import OF_FACTS, WAITING, Sent, head_id, owned, summary_job
 from .learn.worker import waiting_ids
 from .model import Fact, Message, Session, SessionState, Summary
 from .recall.gather import current_at
@@ -322,7 +322,7 @@ class Sessions:
 
     async def _end(self, thread: Scope) -> bool:
         await self._clear(thread)
-        for kind in ("job", "fact", "version", "checkpoint"):
+        for kind in ("job", *OF_FACTS, "checkpoint"):
             await self._runtime.store.purge(owned(kind, thread))
         return await self._runtime.store.purge(Where("session", (thread,))) > 0
 

@@ -38,9 +38,13 @@ FLOORS = (
     (
         "records",
         "edits",
+        "versions",
+        "links",
+        "graphs",
         "policies",
         "events",
         "filters",
+        "paging",
         "redaction",
         "reading_facts",
         "asking",
@@ -57,6 +61,7 @@ FLOORS = (
     (
         "ticket",
         "facts",
+        "linking",
         "bulk",
         "sessions",
         "states",

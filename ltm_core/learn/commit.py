@@ -8,7 +8,9 @@ from datetime import datetime
 from ..model import Fact, FactUpdate
 from ..records import fact_record, version_record
 from ..scope import Scope
-from ..stores.base import Put, Write
+from ..stores.base import Delete, Put, Record, Write
+from ..stores.tags import tag_records
+from ..versions import closed
 
 
 def writes_for(updates: Sequence[FactUpdate], subject: Scope, now: datetime) -> list[Write]:
@@ -28,15 +30,25 @@ def history(current: Fact | None, versions: Sequence[Fact]) -> list[Fact]:
 
 
 def _writes(fact: Fact, previous: Fact | None, subject: Scope, now: datetime) -> list[Write]:
+    tags = _tag_writes(fact, previous, subject)
     if previous is None:
-        return [Put(fact_record(fact, subject), expect=0)]
-    past = version_record(_closed(previous, fact, now), subject, now)
-    return [Put(fact_record(fact, subject), expect=previous.version), Put(past, expect=0)]
+        return [Put(fact_record(fact, subject), expect=0), *tags]
+    past = version_record(previous, subject, now, closed(previous, fact, now).valid_to)
+    return [Put(fact_record(fact, subject), expect=previous.version), Put(past, expect=0), *tags]
 
 
-def _closed(previous: Fact, fact: Fact, now: datetime) -> Fact:
-    """`previous` with the end of its validity; what had ended before keeps its end."""
-    if previous.deleted_at:
-        return previous
-    ends = (fact.valid_to, fact.deleted_at) if fact.deleted_at else (fact.valid_from or now,)
-    return previous.model_copy(update={"valid_to": min(filter(None, (previous.valid_to, *ends)))})
+def _tag_writes(fact: Fact, previous: Fact | None, subject: Scope) -> list[Write]:
+    """What makes `fact` be found by its tags, and by no other that it had."""
+    had = _tags(previous, subject) if previous is not None else {}
+    has = _tags(fact, subject)
+    gone = [Delete("tag", one, fact.owner) for one in had.keys() - has.keys()]
+    return [*gone, *(Put(record) for one, record in has.items() if not _is_known(record, had.get(one)))]
+
+
+def _tags(fact: Fact, subject: Scope) -> dict[str, Record]:
+    made = tag_records(fact.id, fact.owner, subject, fact.version, dict(fact)) if fact.tags else ()
+    return {record.id: record for record in made}
+
+
+def _is_known(record: Record, known: Record | None) -> bool:
+    return known is not None and known.fields == record.fields

@@ -22,6 +22,8 @@ SUMMARY = "summary"  # what a job is to do, where it is not to learn a turn
 # Under what the state of a thread is kept among the checkpoints of its session; other checkpoints are of runs.
 THREAD = "thread"
 STATE = "session-state"
+BESIDE_FACTS = ("tag", "link", "access", "usage")
+OF_FACTS = ("fact", "version", *BESIDE_FACTS)
 NEAR = 4  # messages that mostly tell whether one turn was stored already
 
 Align = Callable[[Sequence[Message], Sequence[Message]], Any]
@@ -215,19 +217,24 @@ class Turns:
         over = replace(head, fields={**head.fields, "over": last}, version=head.version + 1)
         with suppress(ConflictError):
             await self._store.apply([Put(over, expect=head.version)])  # who writes from now on begins anew
-            for kind, until in (
-                ("message", last),
-                ("job", last),
-                ("fact", None),
-                ("version", None),
-                ("summary", None),
-            ):
+            await self._end_facts(thread, head.fields["expires_at"])
+            for kind, until in (("message", last), ("job", last), ("version", None), ("summary", None)):
                 await self._store.purge(_ended(kind, thread, until, head.fields["expires_at"]))
             until_then = Compare("created_at", "lte", head.fields["expires_at"])
             await self._store.purge(owned("checkpoint", thread).also(until_then))
             await self._store.apply([Delete("session", head.id, thread, expect=over.version)])
             return True
         return False
+
+    async def _end_facts(self, thread: Scope, ended_at: datetime) -> None:
+        """Remove the facts that were a session's own, with what stands beside them."""
+        ended = _ended("fact", thread, None, ended_at)
+        ids = tuple(record.id for record in await self._store.scan(ended))
+        await self._store.purge(ended)
+        for kind in BESIDE_FACTS if ids else ():
+            named = ("source", "target") if kind == "link" else ("fact_id",)
+            theirs = AnyOf(*(Compare(name, "in", ids) for name in named))
+            await self._store.purge(Where(kind, (thread,), test=theirs))
 
     async def _awaited(self, thread: Scope) -> frozenset[str]:
         """The messages of a conversation that are still to be learned, or that could not be."""
@@ -315,7 +322,7 @@ class Turns:
             raise ScopeError(
                 f"Session {sent.who.session_id!r} belongs to another user. Use a session_id of its own for each user."
             )
-        kinds = ("fact", "version", "message", "job", "summary", "checkpoint")
+        kinds = (*OF_FACTS, "message", "job", "summary", "checkpoint")
         found = [record for kind in kinds for record in await self._store.scan(owned(kind, sent.thread))]
         return [Put(replace(record, subject=sent.who.subject), expect=record.version) for record in found]
 

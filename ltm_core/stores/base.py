@@ -11,7 +11,7 @@ content.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal, Self
@@ -194,6 +194,18 @@ class Near:
     cosine: float
 
 
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """A record that links lead to, how few of them do, and the last of these: the strongest where there are several."""
+
+    record: Record
+    depth: int
+    link: Record
+
+
+Direction = Literal["out", "in", "both"]
+
+
 class Store(ABC):
     """A database, seen by the core. Subclasses write seven verbs and inherit the rest, correct and slow.
 
@@ -278,6 +290,59 @@ class Store(ABC):
     async def count(self, where: Where) -> int:
         """How many records `where` admits."""
         return len(await self.scan(where))
+
+    async def walk(
+        self,
+        where: Where,
+        start: Sequence[str],
+        depth: int,
+        types: Sequence[str] | None = None,
+        direction: Direction = "out",
+    ) -> list[Reached]:
+        """What `where` admits and links lead to from the records `start`, by at most `depth` of them.
+
+        The nearest come first, then by id; `start` itself does not come. Every step is a link behind the same wall, of
+        one of `types` if they are given, from its source to its target (`out`), back (`in`), or either way; and every
+        record on the way is one that `where` admits. `where.ids` is not looked at.
+        """
+        begun = await self.scan(Where(where.kind, where.scopes, where.subject, ids=tuple(start)))
+        here = seen = {record.id for record in begun}
+        found = list[Reached]()
+        for step in range(1, depth + 1):
+            last = await self._last_links(where, here, seen, types, direction)
+            records = await self.scan(replace(where, ids=tuple(sorted(last)))) if last else []
+            found += [Reached(record, step, last[record.id]) for record in records]
+            here = {record.id for record in records}
+            seen = seen | here
+        return found
+
+    async def _last_links(
+        self, where: Where, here: Set[str], seen: Set[str], types: Sequence[str] | None, direction: Direction
+    ) -> dict[str, Record]:
+        """What is one link away and new, each with the strongest link from `here`."""
+        ends = {"out": ("source",), "in": ("target",), "both": ("source", "target")}[direction]
+        touching = AnyOf(*(Compare(end, "in", tuple(sorted(here))) for end in ends))
+        arrows = Where("link", where.scopes, where.subject, touching)
+        links = await self.scan(arrows.also(Compare("type", "in", types)) if types is not None else arrows)
+        pairs = [pair for link in links for pair in _ends(link, ends)]
+        there = {link_end: link for start, link_end, link in sorted(pairs, key=_weakest_first) if start in here}
+        return {one: link for one, link in there.items() if one not in seen}
+
+
+def _ends(link: Record, ends: Sequence[str]) -> list[tuple[str, str, Record]]:
+    """A link as it may be gone along: from where to where."""
+    source, target = link.fields["source"], link.fields["target"]
+    both = {"source": (source, target, link), "target": (target, source, link)}
+    return [both[end] for end in ends]
+
+
+def _weakest_first(step: tuple[str, str, Record]) -> tuple[float, str]:
+    return strength_of(step[2])
+
+
+def strength_of(link: Record) -> tuple[float, str]:
+    """By which of several links the strongest is told: the greatest; of equals the last by id."""
+    return (link.fields.get("strength") or 0.0, link.id)
 
 
 def place(record: Record, order: Order) -> tuple[Any, ...]:

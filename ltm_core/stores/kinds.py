@@ -75,9 +75,10 @@ FACT = Kind(
     },
     indexes=(
         ("owner", "namespace", "attribute", "about"),
+        ("owner", "namespace", "key"),
+        ("owner", "namespace", "memory_type", "key"),
         ("owner", "updated_at"),
         ("owner", "created_at"),
-        ("owner", "memory_type"),
         ("owner", "category"),
         ("subject",),
         ("expires_at",),
@@ -180,12 +181,56 @@ SPEND = Kind(
     indexes=(("owner", "day"), ("subject",)),
 )
 
-KINDS: Mapping[str, Kind] = MappingProxyType(
+# One for each tag of a fact that can be found: what pages of facts by tag are read along.
+TAG = Kind(
+    "tag",
     {
-        kind.name: kind
-        for kind in (FACT, VERSION, MESSAGE, SESSION, JOB, LEASE, ITEM, VECTOR, SUMMARY, CHECKPOINT, SPEND)
-    }
+        "fact_id": _T.TOKEN,
+        "namespace": _T.TEXT,
+        "tag": _T.TOKEN,
+        "key": _T.TEXT,
+        "memory_type": _T.TEXT,
+        "created_at": _T.TIME,
+    },
+    indexes=(
+        ("owner", "namespace", "tag", "key"),
+        ("owner", "namespace", "tag", "created_at"),
+        ("owner", "fact_id"),
+        ("subject",),
+    ),
 )
+# An arrow from one fact to another. A mutual link is two of them.
+LINK = Kind(
+    "link",
+    {
+        "source": _T.TOKEN,
+        "target": _T.TOKEN,
+        "type": _T.TEXT,
+        "strength": _T.REAL,
+        "mutual": _T.BOOLEAN,
+        "created_at": _T.TIME,
+    },
+    indexes=(("owner", "source"), ("owner", "target"), ("subject",)),
+)
+ACCESS = Kind(
+    "access",
+    {"fact_id": _T.TOKEN, "recall_id": _T.TOKEN, "how": _T.TEXT, "at": _T.TIME, "useful": _T.BOOLEAN},
+    indexes=(("owner", "fact_id", "at"), ("owner", "recall_id"), ("subject", "at")),
+)
+USAGE = Kind(
+    "usage",
+    {
+        "fact_id": _T.TOKEN,
+        "access_count": _T.INTEGER,
+        "last_accessed_at": _T.TIME,
+        "useful": _T.INTEGER,
+        "not_useful": _T.INTEGER,
+    },
+    indexes=(("owner", "access_count"), ("owner", "last_accessed_at"), ("subject",)),
+)
+
+_ALL = (FACT, VERSION, MESSAGE, SESSION, JOB, LEASE, ITEM, VECTOR, SUMMARY, CHECKPOINT, SPEND, TAG, LINK, ACCESS, USAGE)
+KINDS: Mapping[str, Kind] = MappingProxyType({kind.name: kind for kind in _ALL})
 FIXED: Mapping[str, Type] = MappingProxyType(
     {
         "id": Type.TOKEN,

@@ -37,7 +37,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from ..errors import ConfigurationError, InvalidInput, LTMError, MissingExtra, SchemaError, StoreError, StoreUnavailable
-from .base import All, Compare, Condition, Not, Order, Record, Store, Where
+from .base import All, Compare, Condition, Direction, Not, Order, Reached, Record, Store, Where
 from .kinds import FIXED, KINDS, Type
 from .migrations import HEAD, migrate, stored_version
 from .pages import page
@@ -207,6 +207,19 @@ class MysqlStore(SqlStore):
         if len(terms) <= TERMS and _is_sayable(where.kind, where.test) and all(map(_is_plain, terms)):
             return await super().search_text(where, terms, limit)
         return await Store.search_text(self, where, terms, limit)
+
+    async def walk(
+        self,
+        where: Where,
+        start: Sequence[str],
+        depth: int,
+        types: Sequence[str] | None = None,
+        direction: Direction = "out",
+    ) -> list[Reached]:
+        """What `where` admits and links lead to from the records `start`: in one query, unless both ways are asked."""
+        if direction != "both" and _is_sayable(where.kind, where.test):
+            return await super().walk(where, start, depth, types, direction)
+        return await Store.walk(self, where, start, depth, types, direction)  # it finds no index for an OR
 
     async def _alone(self, link: Link, unit: Sequence[Step]) -> Exception | None:
         error = await super()._alone(link, unit)

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
-from itertools import count
+from itertools import count, pairwise
 from typing import Any
 
 import pytest
@@ -29,7 +29,21 @@ from hypothesis import strategies as st
 from ..errors import ConflictError
 from ..records import vector_record
 from ..scope import MAX_ID_BYTES, Scope
-from ..stores.base import Compare, Condition, Delete, Due, Operator, Order, Put, Record, Store, Where, Write, place
+from ..stores.base import (
+    Compare,
+    Condition,
+    Delete,
+    Due,
+    Operator,
+    Order,
+    Put,
+    Reached,
+    Record,
+    Store,
+    Where,
+    Write,
+    place,
+)
 from ..stores.memory import DictStore
 from ..vectors import pack
 from . import strategies as draw
@@ -76,6 +90,12 @@ def fact(scope: Scope, name: str, subject: Scope | None = None, *, version: int 
     """A fact of `scope` whose id is made for it; `terms=` are its words."""
     terms = tuple(fields.pop("terms", ()))
     return Record("fact", f"{scope.token}.{name}", scope, subject or scope, version, fields, terms)
+
+
+def link(source: Record, target: Record, type: str = "related", *, strength: float = 1.0) -> Record:  # noqa: A002
+    """A link of the source's owner."""
+    fields = {"source": source.id, "target": target.id, "type": type, "strength": strength, "mutual": False}
+    return Record("link", f"{source.id}-{type}-{target.id}", source.scope, source.subject, 1, fields)
 
 
 def of(*scopes: Scope, test: Condition | None = None) -> Where:
@@ -485,6 +505,73 @@ class StoreContract:
                 assert [near.record.scope for near in await store.search_vector(where, "s", pack([1, 2]), 99)] == [
                     scope
                 ]
+
+    # Walking
+
+    async def test_a_walk_goes_as_far_as_it_is_told(self, store: Store) -> None:
+        chain = [fact(ANN, name) for name in "abcde"]
+        await put(store, *chain, *(link(one, other) for one, other in pairwise(chain)), link(chain[4], chain[0]))
+        for depth in range(7):
+            reached = await store.walk(of(ANN), [chain[0].id], depth)
+            assert [(step.record, step.depth) for step in reached] == [
+                (record, number) for number, record in enumerate(chain[1:], 1) if number <= depth
+            ]
+        assert await store.walk(of(ANN), [], 3) == await store.walk(of(ANN), ["none"], 3) == []
+
+    async def test_a_walk_goes_along_its_types_and_its_direction(self, store: Store) -> None:
+        a, b, c, d = (fact(ANN, name) for name in "abcd")
+        await put(store, a, b, c, d, link(a, b, "causes"), link(a, c, "part_of"), link(d, a, "causes"))
+
+        async def found(**how: Any) -> list[str]:
+            return names([step.record for step in await store.walk(of(ANN), [a.id], 1, **how)])
+
+        assert await found() == await found(types=["causes", "part_of"]) == ["b", "c"]
+        assert await found(types=["causes"]) == ["b"]
+        assert await found(types=[]) == await found(types=["other"]) == []
+        assert await found(direction="in") == ["d"]
+        assert await found(direction="both") == ["b", "c", "d"]
+        assert await found(direction="both", types=["causes"]) == ["b", "d"]
+
+    async def test_of_several_links_the_strongest_is_told(self, store: Store) -> None:
+        a, b, c = (fact(ANN, name) for name in "abc")
+        weak, strong = link(a, b, "related", strength=0.2), link(a, b, "causes", strength=0.9)
+        late = link(b, c, strength=1.0)
+        await put(store, a, b, c, weak, strong, late, link(c, b, strength=1.0))
+        assert await store.walk(of(ANN), [a.id], 3) == [Reached(b, 1, strong), Reached(c, 2, late)]
+
+    async def test_a_walk_passes_only_what_is_admitted_and_no_wall(self, store: Store) -> None:
+        a, gone, behind = fact(ANN, "a"), fact(ANN, "gone", deleted_at=NOW), fact(ANN, "behind")
+        bobs = fact(BOB, "b")
+        await put(store, a, gone, behind, bobs, link(a, gone), link(gone, behind), link(a, bobs))
+        await put(store, replace(link(a, behind), id="of bob", scope=BOB, subject=BOB))
+        alive = Compare("deleted_at", "exists", False)
+        assert await store.walk(of(ANN, test=alive), [a.id], 3) == []
+        assert names([step.record for step in await store.walk(of(ANN), [a.id], 3)]) == ["gone", "behind"]
+        assert names([step.record for step in await store.walk(Where("fact", subject=ANN), [a.id], 1)]) == ["gone"]
+        assert names([step.record for step in await store.walk(of(ANN, BOB), [a.id], 1)]) == ["b", "behind", "gone"]
+
+    @_many
+    @given(
+        edges=st.lists(st.tuples(*[st.integers(0, 5)] * 2, st.sampled_from("xy"), st.sampled_from([0.1, 0.5, 1.0]))),
+        start=st.sets(st.integers(0, 6), max_size=2),
+        depth=st.integers(0, 4),
+        types=st.sampled_from([None, ("x",), ("x", "y")]),
+        direction=st.sampled_from(["out", "in", "both"]),
+        hidden=st.integers(0, 9),
+    )
+    async def test_every_walk_is_that_of_the_dict_store(
+        self, store: Store, edges: Any, start: Any, depth: int, types: Any, direction: Any, hidden: int
+    ) -> None:
+        me, model = _somebody(), DictStore()
+        nodes = [fact(me, str(n), importance=float(n == hidden)) for n in range(6)]
+        links = {
+            one.id: one for a, b, name, weight in edges for one in [link(nodes[a], nodes[b], name, strength=weight)]
+        }
+        for each in (store, model):
+            await put(each, *nodes, *links.values())
+        where = of(me, test=Compare("importance", "lt", 0.5))
+        asked = (where, [fact(me, str(n)).id for n in start], depth, types, direction)
+        assert await store.walk(*asked) == await model.walk(*asked)
 
     # For workers
 

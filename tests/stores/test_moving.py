@@ -102,6 +102,10 @@ async def lived_in(store: Store) -> None:
         Record("summary", "s1", ANN, ANN, fields={"number": 1, "text": "Ann moved."}, terms=("ann",)),
         Record("checkpoint", "c1", ANN, ANN, fields={"step": 1, "state": {"a": [1, None]}}),
         Record("spend", "m1", ANN, ANN, fields={"day": "2026-01-01", "calls": 2, "tokens": 900, "seconds": 1.5}),
+        Record("tag", "t1", ANN, ANN, fields={"fact_id": "f", "tag": "ui", "key": "theme", "created_at": NOW}),
+        Record("link", "l1", ANN, ANN, fields={"source": "f", "target": "g", "strength": 0.5, "mutual": True}),
+        Record("access", "a1", ANN, ANN, fields={"fact_id": "f", "at": NOW, "useful": None, "query": "theme?"}),
+        Record("usage", "u1", ANN, ANN, fields={"fact_id": "f", "access_count": 3, "last_accessed_at": NOW}),
     )
     await put(store, *later)
 

@@ -214,13 +214,16 @@ LATER = (
     Record("summary", "s1", ANN, ANN, fields={"number": 1, "text": "Ann moved.", "created_at": NOW}, terms=("ann",)),
     Record("checkpoint", "c1", ANN, ANN, fields={"namespace": "n", "key": "k", "step": 1, "state": {"a": [1, None]}}),
     Record("spend", "m1", ANN, ANN, fields={"day": "2026-01-01", "calls": 2, "tokens": 900, "seconds": 1.5}),
+    Record("link", "l1", ANN, ANN, fields={"source": "f", "target": "g", "type": "causes", "mutual": False}),
+    Record("access", "a1", ANN, ANN, fields={"fact_id": "f", "at": NOW, "useful": True, "query": "theme?"}),
+    Record("usage", "u1", ANN, ANN, fields={"fact_id": "f", "access_count": 3, "last_accessed_at": NOW}),
 )
 
 
 async def test_the_first_schema_with_data_becomes_the_second_though_a_process_was_killed(
     mysql_url: str, servers: Servers
 ) -> None:
-    kept = fact("a", value={"x": [1, None]}, created_at=NOW, text="Ann lives in Oslo.")
+    kept = fact("a", value={"x": [1, None]}, created_at=NOW, text="Ann lives in Oslo.", tags=["ui"], key="home")
     engine = create_async_engine(mysql_url.replace("mysql:", "mysql+aiomysql:"))
     async with engine.begin() as connection:
         await connection.run_sync(migrate, "0001")
@@ -228,7 +231,7 @@ async def test_the_first_schema_with_data_becomes_the_second_though_a_process_wa
     await engine.dispose()
     with pytest.raises(SchemaError, match="ltm migrate"):
         await MysqlStore(mysql_url).open()
-    for before in (0, 1, 4):
+    for before in (0, 1, 4, 30):
         _killed("migrate", mysql_url, before)
     await bring_up_to_date(mysql_url)
     async with MysqlStore(mysql_url) as store:
@@ -237,6 +240,8 @@ async def test_the_first_schema_with_data_becomes_the_second_though_a_process_wa
         for record in LATER:
             assert await store.scan(Where(record.kind, (ANN,))) == [record]
         assert await store.search_text(Where("summary", (ANN,)), ["ann"], 5) == [LATER[0]]
+        (tag,) = await store.scan(Where("tag", (ANN,), test=Compare("tag", "eq", "ui")))
+        assert (tag.fields["fact_id"], tag.fields["key"], tag.fields["created_at"]) == (kept.id, "home", NOW)
     whole = empty_database(servers.url("mariadb"), f"whole_{servers.worker}")
     await bring_up_to_date(whole)
     assert _shape(mysql_url) == _shape(whole)

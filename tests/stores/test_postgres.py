@@ -15,6 +15,7 @@ from psycopg import sql
 from ltm_core import AsyncMemory, Scope
 from ltm_core.errors import ConfigurationError, MissingExtra, SchemaError, StoreError, StoreUnavailable
 from ltm_core.records import vector_record
+from ltm_core.scope import digest
 from ltm_core.stores import migrations
 from ltm_core.stores.base import Compare, Record, Store, Where
 from ltm_core.stores.memory import DictStore
@@ -333,6 +334,27 @@ async def test_later_tables_are_split_as_the_earlier_ones(database: Database) ->
 
 
 # Bringing up to date
+
+
+@pytest.mark.parametrize("extras", [Extras(), Extras(partitions=4), Extras(row_security=ROLE)], ids=str)
+async def test_facts_that_are_there_get_their_tags(database: Database, extras: Extras) -> None:
+    make_role(database)
+    told = fact(ANN, "a", key="theme", namespace="", tags=["ui", "a\0b"], created_at=NOW, memory_type="preference")
+    await bring_up_to_date(database.url, extras)
+    async with PostgresStore(database.url) as store:
+        await put(store, told)
+    database.ask(
+        "DROP TABLE tag, link, access, usage", "DROP INDEX ix_fact_owner_namespace_key",
+        "DROP INDEX ix_fact_owner_namespace_memory_type_key",
+        "CREATE INDEX ix_fact_owner_memory_type ON fact (owner, memory_type)",
+        "UPDATE ltm_version SET version_num = '0002'",
+    )  # fmt: skip
+    await bring_up_to_date(database.url)
+    async with PostgresStore(database.url) as store:
+        found = await store.scan(Where("tag", (ANN,)), order=[("tag", "asc")])
+        assert [record.fields["tag"] for record in found] == ["a\0b", "ui"]
+        assert found[1].id == digest("tag", told.id, "ui")
+        assert found[1].fields["created_at"] == NOW
 
 
 @pytest.mark.parametrize("driver", DRIVERS)

@@ -490,3 +490,16 @@ def test_what_was_told_is_learned_and_recalled_after_a_restart(url: str, prefix:
         assert [fact.value for fact in memory.facts.history("city", scope_id="ann")] == ["Oslo", "Bergen"]
     records = check(url, prefix)
     assert {record.kind for record in records} >= {"fact", "version", "message", "job", "session"}
+
+
+async def test_facts_of_an_earlier_layout_get_their_tags(url: str, prefix: str) -> None:
+    told = fact(ANN, "a", key="theme", tags=["ui", "x"], created_at=NOW, memory_type="preference")
+    async with RedisStore(url, prefix=prefix) as store:
+        await put(store, told, fact(BOB, "b"))
+        await store._server.do("SET", store._keys.schema, 1)
+    async with RedisStore(url, prefix=prefix) as store:
+        found = await store.scan(Where("tag", (ANN,), test=Compare("tag", "eq", "ui")))
+        assert [(record.fields["fact_id"], record.fields["created_at"]) for record in found] == [(told.id, NOW)]
+        assert await store.count(Where("tag", (ANN,))) == 2
+        assert await store.scan(Where("tag", (BOB,))) == []
+    await asyncio.to_thread(check, url, prefix)

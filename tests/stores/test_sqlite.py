@@ -19,10 +19,10 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
 
 from ltm_core.errors import ConfigurationError, InvalidInput, SchemaError, StoreError, StoreUnavailable, UsageError
-from ltm_core.scope import Scope
+from ltm_core.scope import Scope, digest
 from ltm_core.stores import migrations
 from ltm_core.stores.base import Compare, Delete, Record, Where
-from ltm_core.stores.sql.tables import METADATA, TABLES
+from ltm_core.stores.sql.tables import LAYOUTS, METADATA, TABLES
 from ltm_core.stores.sqlite import SqliteStore
 from ltm_core.testing.store_contract import ANN, BOB, fact, names, of, put
 
@@ -234,6 +234,34 @@ async def test_every_earlier_schema_is_brought_up_to_date(path: Path) -> None:
     async with SqliteStore(path) as store:
         await put(store, fact(ANN, "kept"), summary)
         assert await store.search_text(Where("summary", (ANN,)), ["moved"], 1) == [summary]
+
+
+async def test_facts_that_are_there_get_their_tags(path: Path) -> None:
+    engine = create_engine(f"sqlite:///{path}")
+    facts = [
+        fact(ANN, "a", key="theme", tags=["ui", "ui", "x" * 99], created_at=NOW, memory_type="preference"),
+        fact(BOB, "a", key="theme", tags=["ui", "\x1a0"], namespace="n"),
+        fact(ANN, "plain", tags=[]),
+        fact(ANN, "bare"),
+    ]
+    with engine.begin() as connection:
+        migrations.migrate(connection, to="0002")
+        connection.execute(TABLES["fact"].insert(), [LAYOUTS["fact"].row(one) for one in facts])
+    engine.dispose()
+    async with SqliteStore(path) as store:
+        (anns, others) = await store.scan(Where("tag", (ANN,)), order=[("tag", "desc")])
+        assert anns.fields == {
+            "fact_id": facts[0].id,
+            "tag": "ui",
+            "key": "theme",
+            "memory_type": "preference",
+            "created_at": NOW,
+        }
+        assert (anns.id, anns.version) == (digest("tag", facts[0].id, "ui"), 1)
+        assert others.fields["tag"] == digest("x" * 99)
+        bobs = await store.scan(Where("tag", (BOB,)), order=[("tag", "asc")])
+        assert [record.fields["tag"] for record in bobs] == ["\x1a0", "ui"]
+        assert bobs[0].fields["namespace"] == "n"
 
 
 async def test_every_wall_has_an_index(store: SqliteStore, raw: sqlite3.Connection) -> None:

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, inspect, text
 from ...errors import SchemaError
 from ..sql.tables import METADATA
 
-HEAD = "0002"
+HEAD = "0003"
 VERSION_TABLE = "ltm_version"
 
 

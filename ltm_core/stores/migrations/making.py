@@ -51,6 +51,22 @@ def create(name: str, columns: str, indexes: Sequence[str], *, words: bool = Fal
         _text_index(name)
 
 
+def rows(name: str, columns: str) -> sa.TableClause:
+    """The table of a kind as statements of a revision name it."""
+    every = [_column(one) for one in f"{FIXED} version:integer {columns} body".split()]
+    return sa.table(name, *(sa.column(one.name, one.type) for one in every), sa.column("seq", sa.BigInteger()))
+
+
+def index(table: str, names: str, columns: str) -> None:
+    """One more index of a table that is there, in whose order pages are read: None comes first in these."""
+    _index(table, names.split(), columns, none_first=True)
+
+
+def drop_index(table: str, names: str) -> None:
+    """An index that nothing needs any more."""
+    op.drop_index(f"ix_{table}_{names.replace(' ', '_')}", table, if_exists=_may_be_half_made())
+
+
 def _partition(table: str, number: int, of: int) -> None:
     op.execute(f"CREATE TABLE {table}_{number} PARTITION OF {table} FOR VALUES WITH (MODULUS {of}, REMAINDER {number})")
 
@@ -61,11 +77,14 @@ def _column(spelled: str, *, nullable: bool = True, primary_key: bool = False) -
     return sa.Column(name, SQL_TYPES[Type(typed) if typed else usual], nullable=nullable, primary_key=primary_key)
 
 
-def _index(table: str, names: list[str], columns: str) -> None:
+def _index(table: str, names: list[str], columns: str, *, none_first: bool = False) -> None:
     texts = [name for name in names if name in columns.split() and name not in SHORT]
     length = dict.fromkeys(texts, INDEXED_CHARACTERS)
     name = f"ix_{table}_{'_'.join(names)}"
-    op.create_index(name, table, names, mysql_length=length, if_not_exists=_may_be_half_made())
+    parts: list[str | sa.TextClause] = [*names]
+    if none_first and op.get_bind().dialect.name == "postgresql":
+        parts[-1] = sa.text(f"{names[-1]} NULLS FIRST")
+    op.create_index(name, table, parts, mysql_length=length, if_not_exists=_may_be_half_made())
 
 
 def _may_be_half_made() -> bool:

@@ -54,6 +54,10 @@ INDEXES: Mapping[str, Index] = {
     "summary": Index(("number",), by_subject=True),
     "checkpoint": Index(("step", "created_at"), ("key",), by_subject=True),
     "spend": Index(("updated_at",), ("day",)),
+    "tag": Index(("created_at",), ("tag", "fact_id")),
+    "link": Index(("created_at",), ("source", "target")),
+    "access": Index(("at",), ("fact_id", "recall_id")),
+    "usage": Index(("access_count", "last_accessed_at")),
 }
 
 

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 from ...errors import ConfigurationError, SchemaError
 from ...scope import Scope
 from ..again import again
-from ..base import All, Due, Near, Order, Record, Store, Where, Write
+from ..base import All, Due, Near, Order, Put, Record, Store, Where, Write
+from ..everybody import everybody
 from ..kinds import KINDS
 from ..pages import page
 from ..sql.nearest import Matrices
+from ..tags import tags_of
 from .batches import Batches
 from .content import record_of
 from .layout import INDEXES, WHOLE, Keys, claim, narrowed, score, tag, time_of
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("ltm_core")
 
-SCHEMA = 1
+SCHEMA = 2  # 2: facts by their tags
 AT_ONCE = 500
 LATELY = 60  # seconds for which a write that was announced may still be under way
 Found = dict[bytes, bytes]
@@ -337,6 +339,16 @@ class RedisStore(Store):
                 f"Redis holds records of layout {stored}, this version of ltm-core knows {SCHEMA}. Upgrade ltm-core, "
                 "or give another prefix."
             )
+        if stored < SCHEMA:
+            await self._fill_tags()
+            await self._server.do("SET", self._keys.schema, SCHEMA)
+
+    async def _fill_tags(self) -> None:
+        """Write the tags of facts that an earlier version wrote; twice is harmless."""
+        async for subject in everybody(self):
+            for some in _by_subject(await self._all(Where("fact", subject=subject))):
+                made = [Put(tag) for one in some for tag in tags_of(one)]
+                await self.apply(made)
 
     async def _warn_if_forgetful(self) -> None:
         if not await self._server.is_persistent():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, ClassVar
 
@@ -25,12 +25,13 @@ from sqlalchemy import (
 )
 from sqlalchemy import Integer as SqlInteger
 
-from ..base import Order, Where
+from ..base import All, Compare, Condition, Direction, Order, Where
 from ..kinds import KINDS
 from .documents import Documents
 from .filters import Filters, parameter
-from .shapes import Shape, Shaping, padded
+from .shapes import Every, Shape, Shaping, padded
 from .tables import LAYOUTS, TABLES
+from .walks import Walls, walk
 
 Parameters = Mapping[str, Any]
 SHAPES = 1024  # statements kept
@@ -129,6 +130,15 @@ class Queries(ABC):
         wall, values = self._wall(where)
         return Query(self._built("vectors", wall), values, where)
 
+    def walk(
+        self, where: Where, start: Sequence[str], depth: int, types: Sequence[str] | None, direction: Direction
+    ) -> Query:
+        """What links lead to: cells of a record, its depth, and cells of a link that arrives, perhaps several times."""
+        told: list[Any] = []
+        of_type = Shaping("link", self.documents, told).shape(_of_types(types))
+        wall, values = self._wall(replace(where, ids=tuple(start)), told)
+        return Query(self._built("walk", wall, of_type, direction), values | {"depth": depth}, where)
+
     @abstractmethod
     def text_values(self, where: Where, terms: Sequence[str]) -> dict[str, Any]:
         """The parameters of `matching` and `shared`, beside `term0`, …"""
@@ -145,8 +155,9 @@ class Queries(ABC):
         """A column of the wall, where ids are asked for, so that these and no other index are gone by."""
         return column
 
-    def _wall(self, where: Where) -> tuple[Wall, dict[str, Any]]:
-        shaping = Shaping(where.kind, self.documents)
+    def _wall(self, where: Where, told: list[Any] | None = None) -> tuple[Wall, dict[str, Any]]:
+        """What a query is about, and its values behind those that were `told` before."""
+        shaping = Shaping(where.kind, self.documents, [] if told is None else told)
         shape = shaping.shape(where.test)
         values = {parameter(number): value for number, value in enumerate(shaping.values)}
         owners = padded([scope.token for scope in where.scopes]) if where.scopes else []
@@ -214,6 +225,14 @@ class Queries(ABC):
         table = TABLES["vector"].c
         return select(table.target, table.embedding).where(self.inside(wall)).order_by(table.seq)
 
+    def _build_walk(self, wall: Wall, of_type: Shape, direction: Direction) -> Select[Any]:
+        tests = {
+            "start": replace(wall, test=Every()),
+            "nodes": replace(wall, ids=-1),
+            "links": replace(wall, kind="link", ids=-1, test=of_type),
+        }
+        return walk(wall.kind, direction, Walls(**{part: self.inside(one) for part, one in tests.items()}))
+
     def inside(self, wall: Wall) -> ColumnElement[bool]:
         """The wall and the test of a query."""
         filters = Filters(wall.kind, self.documents)
@@ -242,6 +261,10 @@ def _one_of(column: ColumnElement[Any], name: str, count: int) -> ColumnElement[
     if not values:
         return false()
     return column == values[0] if count == 1 else column.in_(values)  # the first is quicker to prepare
+
+
+def _of_types(types: Sequence[str] | None) -> Condition:
+    return All() if types is None else Compare("type", "in", tuple(types))
 
 
 def _subjects(table: Table) -> Select[Any]:

@@ -16,7 +16,7 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_r
 
 from ...errors import ConflictError, InvalidInput, LTMError, StoreError, StoreUnavailable, UsageError
 from ...scope import Scope, scope_named
-from ..base import Delete, Due, Near, Order, Put, Record, Store, Where, Write
+from ..base import Delete, Direction, Due, Near, Order, Put, Reached, Record, Store, Where, Write, strength_of
 from ..kinds import KINDS
 from .batch import GroupCommit
 from .link import Link, Rows
@@ -287,6 +287,25 @@ class SqlStore(Store):
         """How many records `where` admits."""
         [(number,)] = await self._rows(self.queries.count(where))
         return int(number)
+
+    async def walk(
+        self,
+        where: Where,
+        start: Sequence[str],
+        depth: int,
+        types: Sequence[str] | None = None,
+        direction: Direction = "out",
+    ) -> list[Reached]:
+        """What `where` admits and links lead to from the records `start`, in one query."""
+        rows = await self._rows(self.queries.walk(where, start, depth, types, direction))
+        node, link = LAYOUTS[where.kind], LAYOUTS["link"]
+        width = len(node.names)
+        best: dict[str, tuple[Sequence[Any], Record]] = {}
+        for row in rows:
+            arrives, one = link.record(row[width + 1 :]), row[0]
+            if one not in best or strength_of(best[one][1]) < strength_of(arrives):
+                best[one] = (row, arrives)
+        return [Reached(node.record(row[:width]), row[width], arrives) for row, arrives in best.values()]
 
     async def due(self, kind: str, before: datetime, limit: int) -> list[Due]:
         """Records whose due time has come, the earliest first."""

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from ...scope import Scope
-from ..base import Due, Near, Order, Put, Record, Store, Where, Write
+from ..base import Direction, Due, Near, Order, Put, Reached, Record, Store, Where, Write
 
 R = TypeVar("R")
 
@@ -60,6 +60,17 @@ class Wrapper(Store):
         return await self._through(
             "search_vector", where.kind, lambda: self.inner.search_vector(where, space, vector, limit)
         )
+
+    async def walk(
+        self,
+        where: Where,
+        start: Sequence[str],
+        depth: int,
+        types: Sequence[str] | None = None,
+        direction: Direction = "out",
+    ) -> list[Reached]:
+        """What `where` admits and links lead to from the records `start`."""
+        return await self._through("walk", where.kind, lambda: self.inner.walk(where, start, depth, types, direction))
 
     async def purge(self, where: Where) -> int:
         """Remove for good what `where` admits."""
