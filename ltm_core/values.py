@@ -10,6 +10,7 @@ from functools import lru_cache
 from itertools import chain
 from typing import Any
 
+from .dates import calendar_form
 from .words import stems
 
 
@@ -57,6 +58,7 @@ def _overlap(stored: Any, taken: Any) -> bool:
 
 
 _ENDS = " .,;:!?…"
+_DIGITS = re.compile(r"\+?[\d ()/-]{7,}")  # a phone or other long number, which people group as they like
 _ARTICLE = re.compile(r"(?:an?|the)\s+")
 
 
@@ -66,10 +68,12 @@ def same(one: Any, other: Any) -> bool:
 
 
 def _normal(value: Any) -> Any:
-    """The form in which equal values are equal: case, spaces, closing punctuation and a leading article aside."""
+    """The form in which equal values are equal: case, spaces, closing punctuation and a leading article aside.
+
+    A date is one however it is written, and so is a long number however it is grouped.
+    """
     if isinstance(value, str):
-        text = " ".join(unicodedata.normalize("NFKC", value).casefold().split())
-        return _ARTICLE.sub("", text.rstrip(_ENDS), count=1) if text.rstrip(_ENDS) else text
+        return _normal_text(" ".join(unicodedata.normalize("NFKC", value).casefold().split()))
     if isinstance(value, Mapping):
         return {name: _normal(inner) for name, inner in value.items()}
     if isinstance(value, list):
@@ -77,6 +81,17 @@ def _normal(value: Any) -> Any:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return str(value).removesuffix(".0")
     return value
+
+
+def _normal_text(text: str) -> str:
+    bare = text.rstrip(_ENDS)
+    if not bare[:1].isalnum() and bare[:1] not in ("+", "("):
+        return bare or text
+    if date := calendar_form(bare):
+        return date
+    if _DIGITS.fullmatch(bare):
+        return re.sub(r"[ ()/-]", "", bare)
+    return _ARTICLE.sub("", bare, count=1)
 
 
 def gist(text: str) -> tuple[str, ...]:
@@ -102,7 +117,7 @@ def merge_patch(value: Any, patch: Any) -> Any:
     """`value` changed by a JSON merge patch: what the patch names is replaced, None removes (RFC 7396).
 
     >>> merge_patch({"a": 1, "b": {"c": 2, "d": 3}}, {"a": None, "b": {"c": 4}})
-    {'b': {'c': 4, 'd': 3}}
+    {'b': {'d': 3, 'c': 4}}
     """
     if not isinstance(patch, Mapping):
         return patch

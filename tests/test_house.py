@@ -45,6 +45,7 @@ FLOORS = (
         "filters",
         "paging",
         "redaction",
+        "naming",
         "reading_facts",
         "asking",
         "litellm_model",

@@ -69,7 +69,7 @@ class _Batch:
             return self._add(candidate, told)
         value = _joined(known, told)
         over = not told.is_current(self._given.now)
-        if not (same(value, known.value) or _rephrases(told, known)):
+        if not (same(value, known.value) or _rephrases(told, known) or _affirms(told, known)):
             why = f"{_quoted(told.value)} as {told.key} was over before it was said"
             return self._note(known.id, why) if over else self._revise(known, candidate, told, value)
         if over:
@@ -116,7 +116,7 @@ class _Batch:
         known = meant or self._known(told)
         if known is None:
             self._retract_named(candidate, told)
-        elif meant or candidate.item:
+        elif (meant or candidate.item) and not self._changed_since(known):
             self._retire(known, candidate, told, f"taken back{_said(candidate)}")
         else:
             self._take_back(known, candidate, told)
@@ -144,6 +144,11 @@ class _Batch:
             self._note(told.id, f"{told.key} is taken back, but it is open which of {keys} is meant{_said(candidate)}")
         else:
             self._note(told.id, f"{told.key} is taken back, but nothing of it is known{_said(candidate)}")
+
+    def _changed_since(self, known: Fact) -> bool:
+        """Whether an earlier candidate of this batch gave the fact another value: then only that can be taken back."""
+        stored = self._stored.get(known.id)
+        return stored is not None and stored.is_current(self._given.now) and not same(stored.value, known.value)
 
     def _live(self, fact_id: str) -> Fact | None:
         fact = self._facts.get(fact_id)
@@ -221,6 +226,11 @@ def _repeats(told: Fact, known: Fact) -> bool:
 def _rephrases(told: Fact, known: Fact) -> bool:
     """Whether `told` says the same of the same item: where that is the thing itself, its exact form means nothing."""
     return bool(told.item) and set(gist(told.item or "")) <= set(gist(plain(told.value))) and _alike(told, known)
+
+
+def _affirms(told: Fact, known: Fact) -> bool:
+    """Whether `told` says only that there is such a person or animal, whose name or kind `known` tells."""
+    return told.memory_type == "relationship" and same(told.value, "yes") and not same(known.value, "no")
 
 
 def _names(fact: Fact) -> set[str]:

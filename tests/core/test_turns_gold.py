@@ -220,7 +220,6 @@ def test_the_gold_covers_what_people_complain_about() -> None:
     assert sum("slip" in turn for turn in turns) >= 60
 
 
-@pytest.mark.xfail(reason="the goals that the code is to reach")
 @pytest.mark.parametrize("way", ["offline", "model"])
 async def test_nothing_is_doubled_lost_or_wrongly_retired(way: str, capsys: pytest.CaptureFixture[str]) -> None:
     score = await play(way)
@@ -229,7 +228,7 @@ async def test_nothing_is_doubled_lost_or_wrongly_retired(way: str, capsys: pyte
     missed = score.rate("missed", "told")
     with capsys.disabled():
         print(  # noqa: T201
-            f"\n{way}: duplicate {duplicates:.1%}, lost update {lost:.1%}, wrong supersede {wrong:.1%}, junk {junk:.1%}; "
-            f"not learned {missed:.1%}  ({dict(score.counts)})"
+            f"\n{way}: duplicate {duplicates:.1%}, lost update {lost:.1%}, wrong supersede {wrong:.1%}, "
+            f"junk {junk:.1%}; not learned {missed:.1%}  ({dict(score.counts)})"
         )
     assert (duplicates <= DUPLICATES, lost <= LOST, wrong < WRONG, junk < JUNK) == (True,) * 4, "\n".join(score.lines)
