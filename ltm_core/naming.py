@@ -17,6 +17,7 @@ from .model import slug
 from .values import same
 
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_NOW = re.compile(r"^(?:current|new|latest|present)_(?=.)")  # which of several times: facts are about now
 _ARTICLE = re.compile(r"an?\s+|the\s+", re.IGNORECASE)
 _YES, _NO = frozenset({"yes", "true"}), frozenset({"no", "false", "none"})
 
@@ -43,6 +44,7 @@ def attribute_meant(name: str) -> Meant:
     >>> attribute_meant("favourite_colour")
     Meant(name='favorite', item='colour', value=None)
     """
+    name = _NOW.sub("", name)
     for form in _singulars(name):
         if form in _by_name():
             return _by_name()[form]
@@ -87,12 +89,12 @@ def _affirmed(row: Attribute, item: str, value: Any) -> Any:
 
 def _bare(row: Attribute, value: str) -> str:
     before, _, behind = row.says.replace("{a_value}", "{value}").partition("{value}")
-    text = value
-    if behind.strip() and text.casefold().endswith(behind.casefold()):
-        text = text[: -len(behind)]
-    if before.strip() and text.casefold().startswith(before.casefold()):
-        text = _ARTICLE.sub("", text[len(before) :], count=1)
-    return text.strip() or value
+    text = value.casefold()
+    while behind and not text.endswith(behind.casefold()):
+        behind = behind.rpartition(" ")[0]  # "29 years" says the beginning of " years old"
+    begin = len(before) if before and text.startswith(before.casefold()) else 0
+    told = value[begin : len(value) - len(behind)]
+    return (_ARTICLE.sub("", told, count=1) if begin else told).strip() or value
 
 
 def _names_a_kind(row: Attribute) -> bool:

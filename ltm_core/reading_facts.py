@@ -107,17 +107,25 @@ def read_facts(data: Any, shown: Shown) -> list[Candidate]:
 
 def _each(given: Any, shown: Shown) -> Iterator[Any]:
     """One fact for each thing, where a model put several into one."""
-    value = given.get("value") if isinstance(given, Mapping) else None
     name = given.get("attribute") if isinstance(given, Mapping) else None
-    row = attribute(shown.meant(snake_case(name)).name) if isinstance(name, str) else attribute("")
-    if not row.many or given.get("item") is not None or not isinstance(value, list | Mapping):
+    meant = shown.meant(snake_case(name)) if isinstance(name, str) else Meant("")
+    row = attribute(meant.name)
+    if not row.many or "value" not in given or given.get("item") is not None or given.get("retract"):
         yield given
-    elif isinstance(value, Mapping) and "{item}" in row.says:
-        yield from ({**given, "item": item, "value": inner, "text": None} for item, inner in value.items())
-    elif isinstance(value, list) and all(isinstance(one, str) for one in value):
-        yield from ({**given, "value": one, "text": None} for one in value)
     else:
-        yield given
+        yield from ({**given, **one} for one in _things(row, meant, given.get("value")))
+
+
+def _things(row: Attribute, meant: Meant, value: Any) -> Iterator[dict[str, Any]]:
+    """What a value without an item says, thing by thing: items with values, things that are liked, or plain things."""
+    if isinstance(value, Mapping) and "{item}" in row.says:
+        yield from ({"item": item, "value": inner, "text": None} for item, inner in value.items())
+    elif isinstance(value, list) and all(isinstance(one, str) for one in value):
+        yield from ({"text": None} | thing for one in value for thing in _things(row, meant, one))
+    elif meant.value is not None and isinstance(value, str):
+        yield {"item": value, "value": meant.value}
+    else:
+        yield {"value": value}
 
 
 def _items(data: Any) -> Iterator[Any]:

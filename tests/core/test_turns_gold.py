@@ -23,9 +23,14 @@ from ltm_core.model import slug, split_key
 from ltm_core.testing.fakes import Clock, ScriptedModel
 from ltm_core.values import same
 
-FILE = Path(__file__).parent / "gold" / "turns" / "complaints.toml"
-DIALOGUES = tomllib.loads(FILE.read_text(encoding="utf-8"))["dialogue"]
+FOLDER = Path(__file__).parent / "gold" / "turns"
 DUPLICATES, LOST, WRONG, JUNK = 0.0, 0.0, 0.02, 0.05
+
+
+def dialogues(name: str) -> list[dict[str, Any]]:
+    """The dialogues of a file, each with its turns."""
+    read: list[dict[str, Any]] = tomllib.loads((FOLDER / f"{name}.toml").read_text(encoding="utf-8"))["dialogue"]
+    return read
 
 
 @dataclass(frozen=True)
@@ -149,7 +154,6 @@ class Reading:
     """A model that replies to the turn that the prompt ends with; what it knows of numbers, it reads there."""
 
     def __init__(self) -> None:
-        self._turns = {turn["user"]: turn for dialogue in DIALOGUES for turn in dialogue["turn"]}
         self.turn: dict[str, Any] = {}
 
     def __call__(self, conversation: list[dict[str, Any]]) -> str:
@@ -178,12 +182,12 @@ def _facts(gold: list[str], shown: dict[str, str]) -> Iterator[dict[str, Any]]:
         yield {**place, "value": None if retract else decision.values[0], "replaces": known, "retract": retract}
 
 
-async def play(way: str) -> Score:
-    """All dialogues, each by a person of its own."""
+async def play(way: str, name: str) -> Score:
+    """All dialogues of a file, each by a person of its own."""
     score, model, clock = Score(), Reading(), Clock()
     options: dict[str, Any] = {"complete": ScriptedModel(model)} if way == "model" else {}
     async with AsyncMemory("memory://", background=False, clock=clock, **options) as memory:
-        for number, dialogue in enumerate(DIALOGUES):
+        for number, dialogue in enumerate(dialogues(name)):
             who, judge = {"user_id": f"u{number}", "session_id": f"s{number}"}, Judge(score)
             after: list[Fact] = []
             for turn in dialogue["turn"]:
@@ -211,9 +215,21 @@ def _messages(turn: dict[str, Any]) -> Any:
     return [*heard, {"role": "user", "content": turn["user"]}] if heard else turn["user"]
 
 
+def told(way: str, name: str, score: Score) -> tuple[float, float, float, float]:
+    """The four rates, printed."""
+    duplicate, junk = score.rate("duplicate", "writes"), score.rate("junk", "writes")
+    lost, wrong = score.rate("lost", "changes"), score.rate("wrong", "retired")
+    missed = score.rate("missed", "told")
+    print(  # noqa: T201
+        f"\n{name}, {way}: duplicate {duplicate:.1%}, lost update {lost:.1%}, wrong supersede {wrong:.1%}, "
+        f"junk {junk:.1%}; not learned {missed:.1%}  ({dict(sorted(score.counts.items()))})"
+    )
+    return duplicate, lost, wrong, junk
+
+
 def test_the_gold_covers_what_people_complain_about() -> None:
-    turns = [turn for dialogue in DIALOGUES for turn in dialogue["turn"]]
-    topics = {dialogue["topic"].partition(":")[0] for dialogue in DIALOGUES}
+    turns = [turn for dialogue in dialogues("complaints") for turn in dialogue["turn"]]
+    topics = {dialogue["topic"].partition(":")[0] for dialogue in dialogues("complaints")}
     assert len(turns) >= 120
     assert topics >= {"duplicates", "contradictions", "transitions", "other people", "retractions"}
     assert topics >= {"numbers and dates", "same words, another meaning", "several of a kind", "junk"}
@@ -221,14 +237,11 @@ def test_the_gold_covers_what_people_complain_about() -> None:
 
 
 @pytest.mark.parametrize("way", ["offline", "model"])
-async def test_nothing_is_doubled_lost_or_wrongly_retired(way: str, capsys: pytest.CaptureFixture[str]) -> None:
-    score = await play(way)
-    duplicates, junk = score.rate("duplicate", "writes"), score.rate("junk", "writes")
-    lost, wrong = score.rate("lost", "changes"), score.rate("wrong", "retired")
-    missed = score.rate("missed", "told")
+@pytest.mark.parametrize("name", ["complaints", "fresh"])
+async def test_nothing_is_doubled_lost_or_wrongly_retired(
+    name: str, way: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    score = await play(way, name)
     with capsys.disabled():
-        print(  # noqa: T201
-            f"\n{way}: duplicate {duplicates:.1%}, lost update {lost:.1%}, wrong supersede {wrong:.1%}, "
-            f"junk {junk:.1%}; not learned {missed:.1%}  ({dict(score.counts)})"
-        )
-    assert (duplicates <= DUPLICATES, lost <= LOST, wrong < WRONG, junk < JUNK) == (True,) * 4, "\n".join(score.lines)
+        duplicate, lost, wrong, junk = told(way, name, score)
+    assert (duplicate <= DUPLICATES, lost <= LOST, wrong < WRONG, junk < JUNK) == (True,) * 4, "\n".join(score.lines)
