@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import pairwise
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import BaseModel
 
 from .assemble import policies_of, store_of
 from .bulk import Batch, Edit, batches
@@ -23,6 +25,7 @@ from .recall.gather import current_at
 from .recall.past import as_they_were, past_store
 from .records import fact_id, fact_of, stored_version_of, version_of
 from .runtime import Runtime
+from .schemas import Schemas
 from .scope import DEFAULT_TENANT, Identity, MemoryScope, Scope, scope_of
 from .stores.again import again as attempts
 from .stores.base import AnyOf, Compare, Condition, Direction, Put, Record, Store, Where
@@ -30,6 +33,9 @@ from .versions import Change, Moment, changes, version_in
 
 if TYPE_CHECKING:
     from .memory import AsyncMemory
+
+
+M = TypeVar("M", bound=BaseModel)
 
 
 class PersistentFacts:
@@ -71,6 +77,15 @@ class PersistentFacts:
         self.scope = MemoryScope(scope)
         self.auto_extract = auto_extract
         self.namespace = namespace
+        self._schemas = Schemas()
+
+    def register(self, *models: type[BaseModel]) -> None:
+        """Know pydantic models by name: values with that `schema_type` must fit, and are read back as the model."""
+        self._schemas.register(*models)
+
+    def typed(self, fact: Fact, schema: type[BaseModel] | None = None) -> Fact:
+        """A fact that was found or recalled, with its value as a model, as `get` gives it."""
+        return self._schemas.read(fact, schema)
 
     async def close(self) -> None:
         """Close the storage, unless it is that of a memory."""
@@ -94,7 +109,7 @@ class PersistentFacts:
         as `importance`, `text`, `expires_at`. Raises `InvalidInput` for what JSON cannot hold.
         """
         given = {"tags": tags, "metadata": metadata, **fields}
-        owner = self._owner(scope, scope_id)
+        owner, value = self._owner(scope, scope_id), self._schemas.checked(value, fields.get("schema_type"))
         return await self._runtime.run(self._add(owner, checked_key(key), value, given))
 
     async def add_many(
@@ -119,14 +134,19 @@ class PersistentFacts:
         *,
         as_of: datetime | None = None,
         known_at: datetime | None = None,
+        schema: type[BaseModel] | None = None,
     ) -> Fact | None:
         """The current fact under `key`, or None where there is none (or no longer).
+
+        Its value is read as `schema`, or as the registered model of its `schema_type`; where that does not fit, it
+        stays JSON data and `validated` is False.
 
         With `as_of` what was true in the world then, with `known_at` what was stored then, with both what was thought
         then to be true at that time. Times without a zone are UTC.
         """
         owner, moment = self._owner(scope, scope_id), Moment.of(as_of, known_at)
-        return await self._runtime.run(self._get(owner, checked_key(key), moment))
+        found = await self._runtime.run(self._get(owner, checked_key(key), moment))
+        return found and self._schemas.read(found, schema)
 
     async def update(
         self,
@@ -142,7 +162,7 @@ class PersistentFacts:
 
         Raises `NotFound` where there is none, `ConflictError` where `expected_version` is no longer the present one.
         """
-        owner = self._owner(scope, scope_id)
+        owner, value = self._owner(scope, scope_id), self._schemas.checked(value, fields.get("schema_type"))
         return await self._runtime.run(self._update(owner, checked_key(key), value, expected_version, fields))
 
     async def delete(self, key: str, scope: MemoryScope | None = None, scope_id: str | None = None) -> bool:
@@ -349,12 +369,31 @@ class PersistentFacts:
         found = await self._runtime.teach(self._learning.candidates(told, _identity(into.scope), into))
         return [self._learning.fact(candidate, into) for candidate in found]
 
+    async def extract(
+        self, messages: Messages, into: type[M], scope: MemoryScope | None = None, scope_id: str | None = None
+    ) -> M:
+        """What is told in `messages` as a pydantic model; nothing is stored: `add` does that.
+
+        Raises `ExtractionError` where what was found does not fit the model, such as a required field nobody told.
+        """
+        place = self._into(self._owner(scope, scope_id))
+        told = messages_of(messages)
+        return await self._runtime.teach(self._learning.into(into, told, _identity(place.scope), place))
+
     async def update_intelligent(
-        self, facts: Iterable[Fact], scope: MemoryScope | None = None, scope_id: str | None = None
+        self,
+        facts: Iterable[Fact],
+        scope: MemoryScope | None = None,
+        scope_id: str | None = None,
+        *,
+        dry_run: bool = False,
     ) -> list[FactUpdate]:
-        """Store facts as learning does: ADD what is new, UPDATE what changed, DELETE what is taken back, else NOOP."""
+        """Store facts as learning does: ADD what is new, UPDATE what changed, DELETE what is taken back, else NOOP.
+
+        With `dry_run`, only say what that would do.
+        """
         candidates = [_candidate(fact) for fact in facts]
-        return await self._runtime.run(self._learn(candidates, self._owner(scope, scope_id)))
+        return await self._runtime.run(self._learn(candidates, self._owner(scope, scope_id), dry_run))
 
     def _owner(self, scope: MemoryScope | None, scope_id: str | None) -> Scope:
         level = self.scope if scope is None else MemoryScope(scope)
@@ -496,13 +535,14 @@ class PersistentFacts:
         """Every version as it was stored."""
         return await self._history(owner, key, stored_version_of)
 
-    async def _learn(self, candidates: Sequence[Candidate], owner: Scope) -> list[FactUpdate]:
+    async def _learn(self, candidates: Sequence[Candidate], owner: Scope, dry_run: bool) -> list[FactUpdate]:
         into = Destination(owner, await self._runtime.turns.subject(owner), self.namespace)
         async for attempt in attempts(30):
             with attempt:
                 now = self._runtime.now()
                 updates = await self._learning.updates(candidates, into, now)
-                await self._runtime.store.apply(writes_for(updates, into.subject, now))
+                if not dry_run:
+                    await self._runtime.store.apply(writes_for(updates, into.subject, now))
         return updates
 
 

@@ -8,13 +8,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeVar
+
+from pydantic import BaseModel
 
 from . import words
 from .ambient import LEARNING
-from .assemble import with_extraction
+from .assemble import asked_by, with_extraction
 from .attributes import attribute
 from .errors import ExtractionError, LTMError
 from .fence import strip_injected
+from .forms import from_candidates, into_model
 from .home import Home, call
 from .learn.commit import writes_for
 from .learn.worker import Batch
@@ -24,6 +28,8 @@ from .policies import Extracting, Policies, Reconciling
 from .records import fact_id, fact_of, message_of
 from .scope import Identity, MemoryScope, Scope
 from .stores.base import AnyOf, Compare, Record, Store, Where, Write
+
+M = TypeVar("M", bound=BaseModel)
 
 EARLIER = 4
 KNOWN = 20
@@ -81,6 +87,16 @@ class Learning:
             raise ExtractionError(f"The extractor failed with {error!r}. Correct it; the turn is kept.") from error
         finally:
             LEARNING.reset(token)
+
+    async def into(self, model: type[M], messages: Sequence[Message], who: Identity, place: Destination) -> M:
+        """What `messages` tell, as `model`: filled in by the language model where there is one, else by what is found.
+
+        Raises `ExtractionError` where that does not fit the model.
+        """
+        complete = asked_by(self._policies.extract)
+        if complete is not None:
+            return await into_model(model, complete, [_without_injected(message) for message in messages])
+        return from_candidates(model, await self.candidates(messages, who, place))
 
     async def updates(
         self, candidates: Sequence[Candidate], into: Destination, now: datetime, allow: frozenset[str] | None = None

@@ -46,6 +46,8 @@ FLOORS = (
         "paging",
         "redaction",
         "naming",
+        "forms",
+        "schemas",
         "reading_facts",
         "asking",
         "litellm_model",
