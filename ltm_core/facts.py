@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import BaseModel
 
 from .assemble import policies_of, store_of
+from .belief import believed, contradictions
 from .bulk import Batch, Edit, batches
 from .edits import archived, checked_key, deleted, following, made, missing, pinned, restored, successor, unarchived
 from .errors import ConflictError, NotFound
@@ -337,6 +338,21 @@ class PersistentFacts:
         mine = self._in(namespace)
         return await mine._runtime.run(mine._history(mine._owner(scope, scope_id), checked_key(key)))
 
+    async def confidence(
+        self,
+        key: str,
+        scope: MemoryScope | None = None,
+        scope_id: str | None = None,
+        *,
+        namespace: str | None = None,
+    ) -> float:
+        """How sure a fact is by now, 0 to 1: more with each turn that repeated it, less with each other value it had.
+
+        Computed from the history and from what turns did; see docs/explanation/reconciling.md. Raises `NotFound`.
+        """
+        mine = self._in(namespace)
+        return await mine._runtime.run(mine._confidence(mine._owner(scope, scope_id), checked_key(key)))
+
     async def rollback(
         self,
         key: str,
@@ -651,6 +667,17 @@ class PersistentFacts:
         present = await self._stored(owner, key)
         past = await self._runtime.store.scan(Where("version", (owner,), test=of_fact), order=[("number", "asc")])
         return history(present, [read(record) for record in past])
+
+    async def _confidence(self, owner: Scope, key: str) -> float:
+        present, versions = await self._get(owner, key, None), await self._versions(owner, key)
+        if present is None:
+            raise missing(key)
+        subject = await self._runtime.turns.subject(owner)
+        since = Compare("created_at", "gte", present.updated_at)
+        jobs = await self._runtime.store.scan(Where("job", subject=subject, test=since))
+        done = [update for job in jobs for update in job.fields.get("updates") or ()]
+        repeated = sum(update["operation"] == "NOOP" and update["fact_id"] == present.id for update in done)
+        return believed(present.confidence, repeated, contradictions(versions))
 
     async def _versions(self, owner: Scope, key: str) -> list[Fact]:
         """Every version as it was stored."""

@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
+from pydantic import ValidationError
+
 from .attributes import Attribute, attribute
+from .context import Context
 from .model import Candidate, Fact, Message, in_utc, slug
 from .naming import Meant, attribute_meant, denies, item_meant, person_meant, snake_case, value_meant
 from .reading import UnusableReply
@@ -177,6 +180,7 @@ def _candidate(given: Any, shown: Shown, which: str) -> Candidate | None:
             valid_to=_date(given.get("valid_to")),
             sources=shown.sources(given.get("from")),
             created_by="model",
+            context=_context(given.get("context")),
         )
     except ValueError as error:
         raise UnusableReply(f"{which} cannot be stored") from error
@@ -267,6 +271,22 @@ def _text(given: Any) -> str:
 
 def _sentence(row: Attribute, value: Any, item: str | None, about: str) -> str:
     return "" if value is None else row.sentence(value, item, about)[:MAX_CHARS]
+
+
+def _context(given: Any) -> Context | None:
+    """The circumstances as far as they can be read; the fact stands without those that cannot."""
+    told = given if isinstance(given, Mapping) else {}
+    drawers = {name: inner for name, inner in told.items() if name in Context.model_fields and inner}
+    read = [one for name, inner in drawers.items() if (one := _drawer(name, inner)) is not None]
+    return Context(**{name: inner for one in read for name, inner in one.told().items()}) if read else None
+
+
+def _drawer(name: str, inner: Any) -> Context | None:
+    try:
+        found = Context.model_validate({name: inner})
+    except ValidationError:
+        return None
+    return found if found.told().get(name) else None
 
 
 def _date(given: Any) -> datetime | None:

@@ -73,6 +73,7 @@ class Facts:
     get_all = blocking(PersistentFacts.get_all)
     filter = blocking(PersistentFacts.filter)
     history = blocking(PersistentFacts.history)
+    confidence = blocking(PersistentFacts.confidence)
     rollback = blocking(PersistentFacts.rollback)
     diff = blocking(PersistentFacts.diff)
     archive = blocking(PersistentFacts.archive)

@@ -6,6 +6,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
+from difflib import SequenceMatcher
 from functools import lru_cache
 from itertools import chain
 from typing import Any
@@ -105,6 +106,31 @@ def _stems(word: str) -> tuple[str, ...]:
     return tuple(stem for stem in (stems(bare) if bare.isalpha() else [bare]) if stem not in _SLIGHT)
 
 
+def near(one: Sequence[str], other: Sequence[str]) -> bool:
+    """Whether two texts, as `gist` gives them, are the same but for the spelling of one word in six at most.
+
+    A number, a short word, or a word more or less is no slip: those are what facts differ by.
+
+    >>> near(gist("learn to organise my work better"), gist("learn to organize my work better"))
+    True
+    >>> near(gist("run 5 km every day"), gist("run 6 km every day"))
+    False
+    """
+    if one == other:
+        return True
+    only, there = [word for word in one if word not in other], [word for word in other if word not in one]
+    if len(only) != len(there) or 6 * len(only) > len(one):
+        return False
+    return all(map(_misspelt, only, there))
+
+
+def _misspelt(one: str, other: str) -> bool:
+    long = min(len(one), len(other)) >= MIN_MISSPELT
+    words = one.isalpha() and other.isalpha() and one[0] == other[0]
+    return long and words and SequenceMatcher(None, one, other).ratio() >= MISSPELT
+
+
+MIN_MISSPELT, MISSPELT = 5, 0.8
 _SLIGHT = frozenset({"", "a", "an", "the"})
 
 

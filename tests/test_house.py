@@ -45,6 +45,7 @@ FLOORS = (
         "filters",
         "paging",
         "redaction",
+        "belief",
         "naming",
         "forms",
         "schemas",

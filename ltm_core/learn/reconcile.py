@@ -8,7 +8,7 @@ from typing import Any
 from ..attributes import attribute, attributes
 from ..model import Candidate, Fact, FactUpdate, Operation, slug
 from ..policies import Reconciling
-from ..values import gist, merged, plain, same, union, without
+from ..values import gist, merged, near, plain, same, union, without
 
 WEAK, SURE = 0.5, 0.9
 """A candidate less certain than WEAK replaces nothing that is SURE or that a person wrote."""
@@ -231,7 +231,10 @@ def _same_item(one: Fact, other: Fact) -> bool:
 def _alike(one: Fact, other: Fact) -> bool:
     """Whether two facts say the same in nearly the same words."""
     words = gist(one.text)
-    return bool(words) and words == gist(other.text) and gist(plain(one.value)) == gist(plain(other.value))
+    if not words:
+        return False
+    texts, values = (words, gist(other.text)), (gist(plain(one.value)), gist(plain(other.value)))
+    return near(*texts) and near(*values)
 
 
 def _repeats(told: Fact, known: Fact) -> bool:

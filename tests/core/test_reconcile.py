@@ -282,6 +282,54 @@ def test_stored_values_are_never_changed_in_place() -> None:
     assert stored.value == {"a": {"b": [1]}}
 
 
+# Nearly the same words, and who said them.
+
+
+@pytest.mark.parametrize(
+    ("stored", "told"),
+    [
+        ("learn to organise all my old photos", "learn to organize all my old photos"),
+        ("plant tomatoes behind the garden house", "plant tomatos behind the garden house"),
+    ],
+)
+def test_a_slip_of_spelling_in_a_long_thing_is_no_other_thing(stored: str, told: str) -> None:
+    assert one([known("goal", stored, stored)], say("goal", told, told)).operation == "NOOP"
+
+
+@pytest.mark.parametrize(
+    ("stored", "told"),
+    [
+        ("learn to play the electric guitar", "learn to play the electric piano"),
+        ("run 5 km in the park every day", "run 6 km in the park every day"),
+        ("visit my sister in the spring", "visit my sister in the string"),
+        ("meet Martin", "meet Martina"),
+    ],
+)
+def test_another_word_or_number_is_another_thing(stored: str, told: str) -> None:
+    assert one([known("goal", stored, stored)], say("goal", told, told)).operation == "ADD"
+
+
+@pytest.mark.parametrize(
+    ("knew", "said", "operation"),
+    [
+        ("manual", None, "UPDATE"),
+        ("conversation", "tool", "NOOP"),
+        ("manual", "inference", "NOOP"),
+        ("tool", "inference", "NOOP"),
+        ("tool", "conversation", "UPDATE"),
+        ("inference", "tool", "UPDATE"),
+        ("tool", "tool", "UPDATE"),
+        ("calendar", "tool", "NOOP"),
+    ],
+)
+def test_a_person_weighs_more_than_a_tool_and_that_more_than_inference(
+    knew: str, said: str | None, operation: str
+) -> None:
+    update = one([known("location", "Oslo", source_type=knew)], say("location", "Rome", source_type=said))
+    assert update.operation == operation
+    assert operation == "UPDATE" or f"{knew} weighs more than {said}" in update.reason
+
+
 # Several values in one batch.
 
 
