@@ -581,7 +581,7 @@ class PersistentFacts:
                 raise missing(key)
             if expected not in (None, old.version):
                 raise ConflictError(f"{key!r} is at version {old.version}, not {expected}. Read it again and retry.")
-            return successor(old, fact, given, now)
+            return successor(old, self._schemas.following(old, fact), given, now)
 
         return await self._change(owner, key, change, again=expected is None)
 

@@ -32,6 +32,13 @@ class Schemas:
             place = ".".join(map(str, (schema_type, *first["loc"])))
             raise InvalidInput(f"{place}: {first['msg']}. Correct the value, or leave schema_type out.") from error
 
+    def following(self, old: Fact, new: Fact) -> Fact:
+        """`new` with the `schema_type` of `old`, whose value it replaces by plain data. Raises `InvalidInput`."""
+        if new.schema_type is not None or old.schema_type is None:
+            return new
+        value = self.checked(new.value, old.schema_type)
+        return new.model_copy(update={"value": value, "schema_type": old.schema_type})
+
     def read(self, fact: Fact, schema: type[BaseModel] | None = None) -> Fact:
         """`fact` with its value as a model: as `schema`, else as the registered one of its `schema_type`.
 

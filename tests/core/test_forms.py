@@ -121,6 +121,9 @@ async def test_a_registered_model_checks_what_is_written_and_is_read_without_nam
     await facts.add("settings", {"theme": "dark"}, scope_id="j", schema_type="Settings")
     with pytest.raises(InvalidInput, match=r"Settings\.language"):
         await facts.update("settings", {"language": []}, scope_id="j", schema_type="Settings")
+    with pytest.raises(InvalidInput, match=r"Settings\.theme"):
+        await facts.update("settings", {"theme": 1}, scope_id="j")
+    assert (await facts.update("settings", {"theme": "dark"}, scope_id="j")).schema_type == "Settings"
     got = await facts.get("settings", scope_id="j")
     assert got is not None
     assert got.value == Settings(theme="dark")
