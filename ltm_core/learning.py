@@ -5,7 +5,7 @@ Redaction happens earlier, before anything is stored; the commit is the worker's
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
@@ -67,7 +67,8 @@ class Learning:
     async def decide(self, batch: Batch, found: Sequence[Candidate]) -> tuple[Sequence[FactUpdate], Sequence[Write]]:
         """What to do with them, given the facts as they are now. Runs on the home loop."""
         now, into = self._policies.clock(), _destination(batch)
-        updates = await self.updates(found, into, now)
+        said = {message.id: message.created_at for message in batch.messages if message.id}
+        updates = await self.updates([_since_said(one, said, now) for one in found], into, now)
         return updates, writes_for(updates, into.subject, now)
 
     async def candidates(
@@ -194,6 +195,12 @@ def new_fact(candidate: Candidate, into: Destination, now: datetime) -> Fact:
         valid_to=candidate.valid_to,
         expires_at=candidate.expires_at,
     )
+
+
+def _since_said(one: Candidate, said: Mapping[str, datetime | None], now: datetime) -> Candidate:
+    """What holds from no named day on holds since its message: learning may have waited for long."""
+    first = min((at for source in one.sources if (at := said.get(source))), default=now)
+    return one if one.valid_from or one.valid_to or first >= now else one.model_copy(update={"valid_from": first})
 
 
 def _without_injected(message: Message) -> Message:
