@@ -13,6 +13,7 @@ from uuid import uuid4
 
 from .embedding import embedder_of
 from .errors import ConfigurationError
+from .forms import FormExtractor, form_of
 from .learn.by_model import ModelExtractor
 from .learn.offline import extract_offline
 from .learn.reconcile import reconcile as reconcile_in_code
@@ -168,7 +169,15 @@ def policies_of(**options: Unpack[Options]) -> Policies:
 def with_extraction(policies: Policies, model: str | Complete | None, template: str | None) -> Policies:
     """The same policies, extracting by another model or looking for what a template names."""
     extract = policies.extract if model is None else ModelExtractor(complete_of(model))
+    form = form_of(template)
+    if form is not None:
+        return replace(policies, extract=FormExtractor(form, asked_by(extract), extract))
     return replace(policies, extract=extract, instructions=template or policies.instructions)
+
+
+def asked_by(extract: Extract) -> Complete | None:
+    """The model that an extractor of ours asks; None where none is asked, or it is an extractor of one's own."""
+    return extract.complete if isinstance(extract, ModelExtractor) else None
 
 
 def _operations(allow: Iterable[str]) -> frozenset[str]:

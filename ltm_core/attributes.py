@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -24,6 +24,9 @@ class Attribute:
     importance: float = 0.5
     profile: bool = False
     words: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
+    means: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    items: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def sentence(self, value: Any, item: str | None, about: str = "user") -> str:
         """The fact as a sentence.
@@ -56,8 +59,14 @@ def attributes() -> Mapping[str, Attribute]:
     return {name: _row(name, **row) for name, row in table.items()}
 
 
-def _row(name: str, *, words: list[str], **cells: Any) -> Attribute:
-    return Attribute(name, words=tuple(words), **cells)
+def _row(name: str, **cells: Any) -> Attribute:
+    return Attribute(name, **{column: _frozen(cell) for column, cell in cells.items()})
+
+
+def _frozen(cell: Any) -> Any:
+    if isinstance(cell, Mapping):
+        return {name: _frozen(inner) for name, inner in cell.items()}
+    return tuple(cell) if isinstance(cell, list) else cell
 
 
 def attribute(name: str) -> Attribute:

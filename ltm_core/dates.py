@@ -154,3 +154,22 @@ _READERS = (
     _reader(r"(\d{1,3}|" + "|".join(_COUNTS) + r")\s+(?:of\s+)?(day|week|month|year)s?\s+ago", _ago),
     _reader(r"(?:in|of|during|since)\s+((?:19|20)\d\d)", _year),
 )
+
+
+_WRITTEN = (
+    re.compile(rf"(?P<month>{_MONTH})\.? {_NTH.replace('(', '(?P<day>', 1)}(?:,? (?P<year>\d{{4}}))?"),
+    re.compile(rf"(?:the )?{_NTH.replace('(', '(?P<day>', 1)}(?: of)? (?P<month>{_MONTH})\.?(?:,? (?P<year>\d{{4}}))?"),
+)
+
+
+def calendar_form(text: str) -> str:
+    """A day in one form where all of `text`, in lower case, writes one with the name of its month; else nothing.
+
+    >>> calendar_form("march 3rd, 1990"), calendar_form("the 3rd of march"), calendar_form("march")
+    ('1990-03-03', '--03-03', '')
+    """
+    found = next((found for pattern in _WRITTEN if (found := pattern.fullmatch(text))), None)
+    if found is None:
+        return ""
+    month = next(number for number, name in enumerate(_MONTHS, 1) if name.startswith(found["month"][:3]))
+    return f"{found['year'] or '-'}-{month:02}-{int(found['day']):02}"

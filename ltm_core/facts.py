@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from datetime import datetime
 from itertools import pairwise
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import BaseModel
 
 from .assemble import policies_of, store_of
+from .belief import believed, contradictions
 from .bulk import Batch, Edit, batches
 from .edits import archived, checked_key, deleted, following, made, missing, pinned, restored, successor, unarchived
 from .errors import ConflictError, NotFound
@@ -35,6 +39,7 @@ from .recall.gather import current_at
 from .recall.past import as_they_were, past_store
 from .records import fact_id, fact_of, message_of, stored_version_of, version_of
 from .runtime import Runtime
+from .schemas import Schemas
 from .scope import DEFAULT_TENANT, Identity, MemoryScope, Scope, scope_of
 from .stores.again import again as attempts
 from .stores.base import All, AnyOf, Compare, Condition, Direction, Order, Put, Record, Store, Where
@@ -44,6 +49,9 @@ if TYPE_CHECKING:
     from .memory import AsyncMemory
 
 _SAID: Order = (("created_at", "asc"), ("number", "asc"))
+
+
+M = TypeVar("M", bound=BaseModel)
 
 
 class PersistentFacts:
@@ -56,7 +64,8 @@ class PersistentFacts:
         extraction_model: A model name or a callable for `extract_from_messages`; None takes the memory's own way.
         extraction_template: What to look for, as a text with `{name}` placeholders.
 
-    Every call takes `scope` and `scope_id`; GLOBAL needs no id, the other scopes refuse None.
+    Every call takes `scope` and `scope_id`; GLOBAL needs no id, the other scopes refuse None. Every call takes
+    `namespace` too, a drawer within the scope; without it, that of these facts.
 
     >>> import asyncio
     >>> async def main():
@@ -85,6 +94,15 @@ class PersistentFacts:
         self.scope = MemoryScope(scope)
         self.auto_extract = auto_extract
         self.namespace = namespace
+        self._schemas = Schemas()
+
+    def register(self, *models: type[BaseModel]) -> None:
+        """Know pydantic models by name: values with that `schema_type` must fit, and are read back as the model."""
+        self._schemas.register(*models)
+
+    def typed(self, fact: Fact, schema: type[BaseModel] | None = None) -> Fact:
+        """A fact that was found or recalled, with its value as a model, as `get` gives it."""
+        return self._schemas.read(fact, schema)
 
     async def close(self) -> None:
         """Close the storage, unless it is that of a memory."""
@@ -100,6 +118,7 @@ class PersistentFacts:
         scope_id: str | None = None,
         tags: Sequence[str] | None = None,
         metadata: dict[str, Any] | None = None,
+        namespace: str | None = None,
         **fields: Any,
     ) -> Fact:
         """Store a fact; under a key that is taken, its next version (an equal value changes nothing).
@@ -107,12 +126,18 @@ class PersistentFacts:
         A deleted fact is revived. `value` is JSON data or a pydantic model; `fields` are other fields of `Fact`, such
         as `importance`, `text`, `expires_at`. Raises `InvalidInput` for what JSON cannot hold.
         """
+        mine = self._in(namespace)
         given = {"tags": tags, "metadata": metadata, **fields}
-        owner = self._owner(scope, scope_id)
-        return await self._runtime.run(self._add(owner, checked_key(key), value, given))
+        owner, value = mine._owner(scope, scope_id), mine._schemas.checked(value, fields.get("schema_type"))
+        return await mine._runtime.run(mine._add(owner, checked_key(key), value, given))
 
     async def add_many(
-        self, facts: Iterable[Mapping[str, Any]], scope: MemoryScope | None = None, scope_id: str | None = None
+        self,
+        facts: Iterable[Mapping[str, Any]],
+        scope: MemoryScope | None = None,
+        scope_id: str | None = None,
+        *,
+        namespace: str | None = None,
     ) -> int:
         """Store facts as `add` does, a thousand to a transaction; returns how many are new or changed.
 
@@ -120,9 +145,10 @@ class PersistentFacts:
         a thousand are held at a time. Raises what `add` raises, and `InvalidInput` says at which fact: those of
         earlier transactions are stored, and the whole may be sent again, since what is stored is left as it is.
         """
+        mine = self._in(namespace)
         count = 0
-        for batch in batches(facts, lambda one: self._edit(one, scope, scope_id)):
-            count += await self._runtime.run(self._store(batch))
+        for batch in batches(facts, lambda one: mine._edit(one, scope, scope_id)):
+            count += await mine._runtime.run(mine._store(batch))
         return count
 
     async def get(
@@ -133,14 +159,21 @@ class PersistentFacts:
         *,
         as_of: datetime | None = None,
         known_at: datetime | None = None,
+        schema: type[BaseModel] | None = None,
+        namespace: str | None = None,
     ) -> Fact | None:
         """The current fact under `key`, or None where there is none (or no longer).
+
+        Its value is read as `schema`, or as the registered model of its `schema_type`; where that does not fit, it
+        stays JSON data and `validated` is False.
 
         With `as_of` what was true in the world then, with `known_at` what was stored then, with both what was thought
         then to be true at that time. Times without a zone are UTC.
         """
-        owner, moment = self._owner(scope, scope_id), Moment.of(as_of, known_at)
-        return await self._runtime.run(self._get(owner, checked_key(key), moment))
+        mine = self._in(namespace)
+        owner, moment = mine._owner(scope, scope_id), Moment.of(as_of, known_at)
+        found = await mine._runtime.run(mine._get(owner, checked_key(key), moment))
+        return found and mine._schemas.read(found, schema)
 
     async def update(
         self,
@@ -150,46 +183,93 @@ class PersistentFacts:
         scope: MemoryScope | None = None,
         scope_id: str | None = None,
         expected_version: int | None = None,
+        namespace: str | None = None,
         **fields: Any,
     ) -> Fact:
         """Replace the value of a fact; the old one stays in its history.
 
         Raises `NotFound` where there is none, `ConflictError` where `expected_version` is no longer the present one.
         """
-        owner = self._owner(scope, scope_id)
-        return await self._runtime.run(self._update(owner, checked_key(key), value, expected_version, fields))
+        mine = self._in(namespace)
+        owner, value = mine._owner(scope, scope_id), mine._schemas.checked(value, fields.get("schema_type"))
+        return await mine._runtime.run(mine._update(owner, checked_key(key), value, expected_version, fields))
 
-    async def delete(self, key: str, scope: MemoryScope | None = None, scope_id: str | None = None) -> bool:
+    async def delete(
+        self,
+        key: str,
+        scope: MemoryScope | None = None,
+        scope_id: str | None = None,
+        *,
+        namespace: str | None = None,
+    ) -> bool:
         """Delete a fact; False where there is none. Its history stays, and `add` revives it."""
-        return await self._runtime.run(self._delete(self._owner(scope, scope_id), checked_key(key)))
+        mine = self._in(namespace)
+        return await mine._runtime.run(mine._delete(mine._owner(scope, scope_id), checked_key(key)))
 
     async def archive(
-        self, key: str, reason: str, scope: MemoryScope | None = None, scope_id: str | None = None
+        self,
+        key: str,
+        reason: str,
+        scope: MemoryScope | None = None,
+        scope_id: str | None = None,
+        *,
+        namespace: str | None = None,
     ) -> Fact:
         """Put a fact aside: it is kept, but no longer found or recalled. Raises `NotFound` where it is not current."""
-        return await self._noted(scope, scope_id, key, lambda old, now: archived(old, key, reason, now))
+        mine = self._in(namespace)
+        return await mine._noted(scope, scope_id, key, lambda old, now: archived(old, key, reason, now))
 
     async def unarchive(
-        self, key: str, scope: MemoryScope | None = None, scope_id: str | None = None, reason: str = "unarchived"
+        self,
+        key: str,
+        scope: MemoryScope | None = None,
+        scope_id: str | None = None,
+        reason: str = "unarchived",
+        *,
+        namespace: str | None = None,
     ) -> Fact:
         """Bring a fact back that was put aside. Raises `NotFound` where there is none, or it is deleted."""
-        return await self._noted(scope, scope_id, key, lambda old, now: unarchived(old, key, reason, now))
+        mine = self._in(namespace)
+        return await mine._noted(scope, scope_id, key, lambda old, now: unarchived(old, key, reason, now))
 
-    async def pin(self, key: str, scope: MemoryScope | None = None, scope_id: str | None = None) -> Fact:
+    async def pin(
+        self,
+        key: str,
+        scope: MemoryScope | None = None,
+        scope_id: str | None = None,
+        *,
+        namespace: str | None = None,
+    ) -> Fact:
         """Always show a fact, and let learning leave it as it is. Raises `NotFound` where it is not current."""
-        return await self._noted(scope, scope_id, key, lambda old, now: pinned(old, key, True, now))
+        mine = self._in(namespace)
+        return await mine._noted(scope, scope_id, key, lambda old, now: pinned(old, key, True, now))
 
-    async def unpin(self, key: str, scope: MemoryScope | None = None, scope_id: str | None = None) -> Fact:
+    async def unpin(
+        self,
+        key: str,
+        scope: MemoryScope | None = None,
+        scope_id: str | None = None,
+        *,
+        namespace: str | None = None,
+    ) -> Fact:
         """Undo `pin`."""
-        return await self._noted(scope, scope_id, key, lambda old, now: pinned(old, key, False, now))
+        mine = self._in(namespace)
+        return await mine._noted(scope, scope_id, key, lambda old, now: pinned(old, key, False, now))
 
     async def search(
-        self, query: str, scope: MemoryScope | None = None, scope_id: str | None = None, limit: int = 10
+        self,
+        query: str,
+        scope: MemoryScope | None = None,
+        scope_id: str | None = None,
+        limit: int = 10,
+        *,
+        namespace: str | None = None,
     ) -> list[Fact]:
         """Facts that share a word (or its stem) with `query`, best first, each with its `score`."""
-        owner = self._owner(scope, scope_id)
-        work = self._runtime.recalling.search(owner, query, namespace=self.namespace, limit=limit)
-        return await self._runtime.run(work)
+        mine = self._in(namespace)
+        owner = mine._owner(scope, scope_id)
+        work = mine._runtime.recalling.search(owner, query, namespace=mine.namespace, limit=limit)
+        return await mine._runtime.run(work)
 
     async def get_all(
         self,
@@ -198,9 +278,11 @@ class PersistentFacts:
         *,
         as_of: datetime | None = None,
         known_at: datetime | None = None,
+        namespace: str | None = None,
     ) -> list[Fact]:
         """All current facts, by key, or those of another time as in `get`."""
-        return await self.filter(scope=scope, scope_id=scope_id, as_of=as_of, known_at=known_at)
+        mine = self._in(namespace)
+        return await mine.filter(scope=scope, scope_id=scope_id, as_of=as_of, known_at=known_at)
 
     async def filter(
         self,
@@ -224,6 +306,7 @@ class PersistentFacts:
         after: str | None = None,
         as_of: datetime | None = None,
         known_at: datetime | None = None,
+        namespace: str | None = None,
     ) -> Page:
         """Current facts that have all of `tags` and pass every other test. Times are UTC; `created_after` includes.
 
@@ -234,6 +317,7 @@ class PersistentFacts:
 
         `as_of` and `known_at` ask for the facts of another time, as in `get`; that reads all of the scope's history.
         """
+        mine = self._in(namespace)
         asked = fact_filters(
             tags,
             created_after,
@@ -250,38 +334,85 @@ class PersistentFacts:
         moment = Moment.of(as_of, known_at)
         tests = [test for test in (condition(asked), condition(where)) if test is not None]
         pages = (Sorting.of(order), limit, after)
-        return await self._runtime.run(self._filter(self._owner(scope, scope_id), tests, pages, moment))
+        return await mine._runtime.run(mine._filter(mine._owner(scope, scope_id), tests, pages, moment))
 
-    async def history(self, key: str, scope: MemoryScope | None = None, scope_id: str | None = None) -> list[Fact]:
+    async def history(
+        self,
+        key: str,
+        scope: MemoryScope | None = None,
+        scope_id: str | None = None,
+        *,
+        namespace: str | None = None,
+    ) -> list[Fact]:
         """Every version of a fact, oldest first, the present one included; empty where there never was one.
 
         Each says its `reason`, who made it (`created_by`), the messages that it came from (`sources`), when it was
         stored (`updated_at`), and from when to when it was true (`valid_from`, `valid_to`).
         """
-        return await self._runtime.run(self._history(self._owner(scope, scope_id), checked_key(key)))
+        mine = self._in(namespace)
+        return await mine._runtime.run(mine._history(mine._owner(scope, scope_id), checked_key(key)))
 
-    async def sources(self, key: str, scope: MemoryScope | None = None, scope_id: str | None = None) -> list[Message]:
+    async def confidence(
+        self,
+        key: str,
+        scope: MemoryScope | None = None,
+        scope_id: str | None = None,
+        *,
+        namespace: str | None = None,
+    ) -> float:
+        """How sure a fact is by now, 0 to 1: more with each turn that repeated it, less with each other value it had.
+
+        Computed from the history and from what turns did; see docs/explanation/reconciling.md. Raises `NotFound`.
+        """
+        mine = self._in(namespace)
+        return await mine._runtime.run(mine._confidence(mine._owner(scope, scope_id), checked_key(key)))
+
+    async def sources(
+        self,
+        key: str,
+        scope: MemoryScope | None = None,
+        scope_id: str | None = None,
+        *,
+        namespace: str | None = None,
+    ) -> list[Message]:
         """The messages that a fact came from, as they are now, oldest first; those that are gone are missing.
 
         Raises `NotFound` where there is no such fact. The way back is `sessions.facts`.
         """
-        return await self._runtime.run(self._sources(self._owner(scope, scope_id), checked_key(key)))
+        mine = self._in(namespace)
+        return await mine._runtime.run(mine._sources(mine._owner(scope, scope_id), checked_key(key)))
 
     async def rollback(
-        self, key: str, version: int, scope: MemoryScope | None = None, scope_id: str | None = None, reason: str = ""
+        self,
+        key: str,
+        version: int,
+        scope: MemoryScope | None = None,
+        scope_id: str | None = None,
+        reason: str = "",
+        *,
+        namespace: str | None = None,
     ) -> Fact:
         """Make a fact again what it was in `version`: a new version, which says all that that one said.
 
         Raises `NotFound` where there is no such version.
         """
-        owner, why = self._owner(scope, scope_id), reason or f"rolled back to version {version}"
-        return await self._runtime.run(self._rollback(owner, checked_key(key), version, why))
+        mine = self._in(namespace)
+        owner, why = mine._owner(scope, scope_id), reason or f"rolled back to version {version}"
+        return await mine._runtime.run(mine._rollback(owner, checked_key(key), version, why))
 
     async def diff(
-        self, key: str, a: int, b: int, scope: MemoryScope | None = None, scope_id: str | None = None
+        self,
+        key: str,
+        a: int,
+        b: int,
+        scope: MemoryScope | None = None,
+        scope_id: str | None = None,
+        *,
+        namespace: str | None = None,
     ) -> list[Change]:
         """What version `b` says otherwise than version `a`, field by field. Raises `NotFound`."""
-        versions = await self._runtime.run(self._versions(self._owner(scope, scope_id), checked_key(key)))
+        mine = self._in(namespace)
+        versions = await mine._runtime.run(mine._versions(mine._owner(scope, scope_id), checked_key(key)))
         return changes(version_in(versions, key, a), version_in(versions, key, b))
 
     async def link(
@@ -295,14 +426,16 @@ class PersistentFacts:
         *,
         mutual: bool | None = None,
         metadata: dict[str, Any] | None = None,
+        namespace: str | None = None,
     ) -> Link:
         """Link fact `a` to fact `b`, both by key or id, in the place of a link of that type between them.
 
         `mutual` says whether it leads both ways; without it `similar`, `related` and `opposite` do. A fact has one
         `parent`. Raises `NotFound` for a fact that is not current, `InvalidInput` for a strength not from 0 to 1.
         """
-        work = self._links(scope, scope_id).link(a, b, type, strength, mutual, metadata)
-        return await self._runtime.run(work)
+        mine = self._in(namespace)
+        work = mine._links(scope, scope_id).link(a, b, type, strength, mutual, metadata)
+        return await mine._runtime.run(work)
 
     async def unlink(
         self,
@@ -311,12 +444,15 @@ class PersistentFacts:
         type: str | None = None,  # noqa: A002
         scope: MemoryScope | None = None,
         scope_id: str | None = None,
+        *,
+        namespace: str | None = None,
     ) -> int:
         """Remove the links from `a` to `b`, of a type or all; mutual ones lead back no more either. Returns how many.
 
         Raises `NotFound` for a fact that is not current.
         """
-        return await self._runtime.run(self._links(scope, scope_id).unlink(a, b, type))
+        mine = self._in(namespace)
+        return await mine._runtime.run(mine._links(scope, scope_id).unlink(a, b, type))
 
     async def links(
         self,
@@ -325,9 +461,11 @@ class PersistentFacts:
         scope_id: str | None = None,
         *,
         types: Sequence[str] | None = None,
+        namespace: str | None = None,
     ) -> list[Link]:
         """The links from and to a fact (by key or id), the strongest first. Raises `NotFound`."""
-        return await self._runtime.run(self._links(scope, scope_id).links(key, types))
+        mine = self._in(namespace)
+        return await mine._runtime.run(mine._links(scope, scope_id).links(key, types))
 
     async def related(
         self,
@@ -338,6 +476,7 @@ class PersistentFacts:
         scope_id: str | None = None,
         *,
         direction: Direction = "out",
+        namespace: str | None = None,
     ) -> list[RelatedFact]:
         """The current facts that links lead to from a fact (by key or id), the nearest and strongest linked first.
 
@@ -345,7 +484,8 @@ class PersistentFacts:
         ways. Each has its `distance`, the `path` of links that led there, and the product of their strengths. One query
         on SQL databases; nothing where there is no such fact.
         """
-        return await self._runtime.run(self._links(scope, scope_id).related(key, depth, types, direction))
+        mine = self._in(namespace)
+        return await mine._runtime.run(mine._links(scope, scope_id).related(key, depth, types, direction))
 
     async def graph(
         self,
@@ -354,28 +494,72 @@ class PersistentFacts:
         scope_id: str | None = None,
         *,
         types: Sequence[str] | None = None,
+        namespace: str | None = None,
     ) -> str:
         """All current facts and their links as `graphml`, or as `json` (nodes and links), for programs that draw."""
-        return await self._runtime.run(self._links(scope, scope_id).graph(format, types))
+        mine = self._in(namespace)
+        return await mine._runtime.run(mine._links(scope, scope_id).graph(format, types))
 
     async def extract_from_messages(
-        self, messages: Messages, scope: MemoryScope | None = None, scope_id: str | None = None
+        self,
+        messages: Messages,
+        scope: MemoryScope | None = None,
+        scope_id: str | None = None,
+        *,
+        namespace: str | None = None,
     ) -> list[Fact]:
         """The facts that are told in `messages`; nothing is stored. What the speaker takes back has `deleted_at` set.
 
         Raises `ExtractionError` where a model's reply could not be used.
         """
-        into = self._into(self._owner(scope, scope_id))
+        mine = self._in(namespace)
+        into = mine._into(mine._owner(scope, scope_id))
         told = messages_of(messages)
-        found = await self._runtime.teach(self._learning.candidates(told, _identity(into.scope), into))
-        return [self._learning.fact(candidate, into) for candidate in found]
+        found = await mine._runtime.teach(mine._learning.candidates(told, _identity(into.scope), into))
+        return [mine._learning.fact(candidate, into) for candidate in found]
+
+    async def extract(
+        self,
+        messages: Messages,
+        into: type[M],
+        scope: MemoryScope | None = None,
+        scope_id: str | None = None,
+        *,
+        namespace: str | None = None,
+    ) -> M:
+        """What is told in `messages` as a pydantic model; nothing is stored: `add` does that.
+
+        Raises `ExtractionError` where what was found does not fit the model, such as a required field nobody told.
+        """
+        mine = self._in(namespace)
+        place = mine._into(mine._owner(scope, scope_id))
+        told = messages_of(messages)
+        return await mine._runtime.teach(mine._learning.into(into, told, _identity(place.scope), place))
 
     async def update_intelligent(
-        self, facts: Iterable[Fact], scope: MemoryScope | None = None, scope_id: str | None = None
+        self,
+        facts: Iterable[Fact],
+        scope: MemoryScope | None = None,
+        scope_id: str | None = None,
+        *,
+        dry_run: bool = False,
+        namespace: str | None = None,
     ) -> list[FactUpdate]:
-        """Store facts as learning does: ADD what is new, UPDATE what changed, DELETE what is taken back, else NOOP."""
+        """Store facts as learning does: ADD what is new, UPDATE what changed, DELETE what is taken back, else NOOP.
+
+        With `dry_run`, only say what that would do.
+        """
+        mine = self._in(namespace)
         candidates = [_candidate(fact) for fact in facts]
-        return await self._runtime.run(self._learn(candidates, self._owner(scope, scope_id)))
+        return await mine._runtime.run(mine._learn(candidates, mine._owner(scope, scope_id), dry_run))
+
+    def _in(self, namespace: str | None) -> PersistentFacts:
+        """The same facts in another namespace."""
+        if namespace is None:
+            return self
+        other = copy(self)
+        other.namespace = namespace
+        return other
 
     def _owner(self, scope: MemoryScope | None, scope_id: str | None) -> Scope:
         level = self.scope if scope is None else MemoryScope(scope)
@@ -394,7 +578,7 @@ class PersistentFacts:
     def _edit(self, given: dict[str, Any], scope: MemoryScope | None, scope_id: str | None) -> Edit:
         owner = self._owner(given.pop("scope", scope), given.pop("scope_id", scope_id))
         key, value = checked_key(given.pop("key")), given.pop("value")
-        return Edit(made(owner, self.namespace, key, value, given, self._runtime.now()), given)
+        return Edit(made(owner, given.pop("namespace", self.namespace), key, value, given, self._runtime.now()), given)
 
     async def _store(self, batch: Batch) -> int:
         """Write a batch as if all were new; where some are not, look and write again."""
@@ -426,7 +610,7 @@ class PersistentFacts:
                 raise missing(key)
             if expected not in (None, old.version):
                 raise ConflictError(f"{key!r} is at version {old.version}, not {expected}. Read it again and retry.")
-            return successor(old, fact, given, now)
+            return successor(old, self._schemas.following(old, fact), given, now)
 
         return await self._change(owner, key, change, again=expected is None)
 
@@ -513,6 +697,17 @@ class PersistentFacts:
         past = await self._runtime.store.scan(Where("version", (owner,), test=of_fact), order=[("number", "asc")])
         return history(present, [read(record) for record in past])
 
+    async def _confidence(self, owner: Scope, key: str) -> float:
+        present, versions = await self._get(owner, key, None), await self._versions(owner, key)
+        if present is None:
+            raise missing(key)
+        subject = await self._runtime.turns.subject(owner)
+        since = Compare("created_at", "gte", present.updated_at)
+        jobs = await self._runtime.store.scan(Where("job", subject=subject, test=since))
+        done = [update for job in jobs for update in job.fields.get("updates") or ()]
+        repeated = sum(update["operation"] == "NOOP" and update["fact_id"] == present.id for update in done)
+        return believed(present.confidence, repeated, contradictions(versions))
+
     async def _versions(self, owner: Scope, key: str) -> list[Fact]:
         """Every version as it was stored."""
         return await self._history(owner, key, stored_version_of)
@@ -527,13 +722,14 @@ class PersistentFacts:
         found = await self._runtime.store.scan(where, order=_SAID) if fact.sources else []
         return [message_of(record) for record in found]
 
-    async def _learn(self, candidates: Sequence[Candidate], owner: Scope) -> list[FactUpdate]:
+    async def _learn(self, candidates: Sequence[Candidate], owner: Scope, dry_run: bool) -> list[FactUpdate]:
         into = Destination(owner, await self._runtime.turns.subject(owner), self.namespace)
         async for attempt in attempts(30):
             with attempt:
                 now = self._runtime.now()
                 updates = await self._learning.updates(candidates, into, now)
-                await self._runtime.store.apply(writes_for(updates, into.subject, now))
+                if not dry_run:
+                    await self._runtime.store.apply(writes_for(updates, into.subject, now))
         return updates
 
 

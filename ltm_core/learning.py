@@ -5,16 +5,20 @@ Redaction happens earlier, before anything is stored; the commit is the worker's
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeVar
+
+from pydantic import BaseModel
 
 from . import words
 from .ambient import LEARNING
-from .assemble import with_extraction
+from .assemble import asked_by, with_extraction
 from .attributes import attribute
 from .errors import ExtractionError, LTMError
 from .fence import strip_injected
+from .forms import from_candidates, into_model
 from .home import Home, call
 from .learn.commit import writes_for
 from .learn.worker import Batch
@@ -24,6 +28,8 @@ from .policies import Extracting, Policies, Reconciling
 from .records import fact_id, fact_of, message_of
 from .scope import Identity, MemoryScope, Scope
 from .stores.base import AnyOf, Compare, Record, Store, Where, Write
+
+M = TypeVar("M", bound=BaseModel)
 
 EARLIER = 4
 KNOWN = 20
@@ -61,7 +67,8 @@ class Learning:
     async def decide(self, batch: Batch, found: Sequence[Candidate]) -> tuple[Sequence[FactUpdate], Sequence[Write]]:
         """What to do with them, given the facts as they are now. Runs on the home loop."""
         now, into = self._policies.clock(), _destination(batch)
-        updates = await self.updates(found, into, now)
+        said = {message.id: message.created_at for message in batch.messages if message.id}
+        updates = await self.updates([_since_said(one, said, now) for one in found], into, now)
         return updates, writes_for(updates, into.subject, now)
 
     async def candidates(
@@ -81,6 +88,16 @@ class Learning:
             raise ExtractionError(f"The extractor failed with {error!r}. Correct it; the turn is kept.") from error
         finally:
             LEARNING.reset(token)
+
+    async def into(self, model: type[M], messages: Sequence[Message], who: Identity, place: Destination) -> M:
+        """What `messages` tell, as `model`: filled in by the language model where there is one, else by what is found.
+
+        Raises `ExtractionError` where that does not fit the model.
+        """
+        complete = asked_by(self._policies.extract)
+        if complete is not None:
+            return await into_model(model, complete, [_without_injected(message) for message in messages])
+        return from_candidates(model, await self.candidates(messages, who, place))
 
     async def updates(
         self, candidates: Sequence[Candidate], into: Destination, now: datetime, allow: frozenset[str] | None = None
@@ -166,7 +183,8 @@ def new_fact(candidate: Candidate, into: Destination, now: datetime) -> Fact:
         category=candidate.category or row.category,
         importance=row.importance if candidate.importance is None else candidate.importance,
         confidence=candidate.confidence,
-        source_type="conversation",
+        source_type=candidate.source_type or "conversation",
+        context=candidate.context,
         source_id=into.job_id,
         sources=candidate.sources,
         created_by=candidate.created_by,
@@ -177,6 +195,12 @@ def new_fact(candidate: Candidate, into: Destination, now: datetime) -> Fact:
         valid_to=candidate.valid_to,
         expires_at=candidate.expires_at,
     )
+
+
+def _since_said(one: Candidate, said: Mapping[str, datetime | None], now: datetime) -> Candidate:
+    """What holds from no named day on holds since its message: learning may have waited for long."""
+    first = min((at for source in one.sources if (at := said.get(source))), default=now)
+    return one if one.valid_from or one.valid_to or first >= now else one.model_copy(update={"valid_from": first})
 
 
 def _without_injected(message: Message) -> Message:

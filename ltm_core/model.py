@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from .context import Context
 from .errors import InvalidInput
 from .scope import DEFAULT_TENANT, MemoryScope, Scope, digest, scope_of
 
@@ -176,6 +177,11 @@ class Fact(Scored):
         sources: Ids of the messages that it came from.
         version: Counts the changes, from 1.
         valid_from, valid_to: When it was true in the world; `created_at` and `updated_at` say when it was stored.
+        memory_type: `preference`, `fact`, `insight`, `pattern`, `event`, `goal`, `instruction`, `relationship`, `note`,
+            or a word of your own.
+        source_type: Who said it: `manual`, `conversation`, `tool`, `inference`, or a word of your own.
+        context: The circumstances that it holds in, or was said in.
+        validated: Whether `value` was read as the model that `schema_type` names; None where nobody asked.
     """
 
     id: str
@@ -211,6 +217,8 @@ class Fact(Scored):
     expires_at: Time | None = None
     deleted_at: Time | None = None
     archived_at: Time | None = None
+    context: Context | None = None
+    validated: bool | None = Field(default=None, exclude=True, repr=False)
 
     @property
     def owner(self) -> Scope:
@@ -293,7 +301,9 @@ class Candidate(Model):
     valid_to: Time | None = None
     expires_at: Time | None = None
     sources: list[str] = Field(default_factory=list)
+    source_type: str | None = None
     created_by: str = "extractor"
+    context: Context | None = None
 
     @model_validator(mode="after")
     def _name(self) -> Candidate:

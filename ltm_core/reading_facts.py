@@ -10,9 +10,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
+from pydantic import ValidationError
+
 from .attributes import Attribute, attribute
+from .context import Context
 from .model import Candidate, Fact, Message, in_utc, slug
+from .naming import Meant, attribute_meant, denies, item_meant, person_meant, snake_case, value_meant
 from .reading import UnusableReply
+from .values import gist, plain
 
 ASKED_FACTS = 50  # what the prompt allows
 MAX_FACTS = 500  # what is kept of a model that does not listen: nothing of use is dropped before that
@@ -49,6 +54,30 @@ class Shown:
         told = named or [message for message in self.messages if message.role == "user"]
         return list(dict.fromkeys(message.id for message in told if message.id))
 
+    def is_told(self, numbers: Any) -> bool:
+        """Whether a user said it: not where only messages of the assistant are named."""
+        given = numbers if isinstance(numbers, list) else [numbers]
+        named = [message for number in given if (message := _at(self.messages, number))]
+        return not named or any(message.role == "user" for message in named)
+
+    def meant(self, written: str) -> Meant:
+        """The attribute that `written` stands for: of a known fact, else of the table."""
+        if any(written == fact.attribute for fact in self.known):
+            return Meant(written)
+        return attribute_meant(written)
+
+    def person(self, about: str) -> str:
+        """Whom `about` names: a relation by its one word, also where a known fact tells the name."""
+        relations = (fact for fact in self.known if fact.attribute == "relation" and fact.item)
+        called = {slug(plain(fact.value)): slug(fact.item or "") for fact in relations}
+        return called.get(about) or person_meant(about)
+
+    def speaks_of(self, known: Fact, told: Candidate) -> bool:
+        """Whether the words of `told` name `known`, whose item is another one, besides what they name themselves."""
+        said = [message.text for message in self.messages if message.id in told.sources]
+        words = set(gist(" ".join((*said, told.text)))) - set(gist(f"{told.item} {plain(told.value)}"))
+        return set(gist(known.item or plain(known.value))) <= words
+
     def admits(self, found: Candidate) -> bool:
         """Whether the operation is wanted; whether a key is new is for reconciling to see."""
         if found.retract:
@@ -68,14 +97,38 @@ def read_facts(data: Any, shown: Shown) -> list[Candidate]:
     found: list[Candidate] = []
     latest: dict[str, Candidate] = {}
     for number, given in enumerate(_items(data), 1):
-        candidate = _candidate(given, shown, f"fact {number}")
-        if candidate is None or not shown.admits(candidate) or _same(latest.get(candidate.key), candidate):
-            continue
-        latest[candidate.key] = candidate
-        found.append(candidate)
+        for one in _each(given, shown):
+            candidate = _candidate(one, shown, f"fact {number}")
+            if candidate is None or not shown.admits(candidate) or _same(latest.get(candidate.key), candidate):
+                continue
+            latest[candidate.key] = candidate
+            found.append(candidate)
     if len(found) > MAX_FACTS:
         _log.warning("A model gave %d facts at once; the first %d are kept.", len(found), MAX_FACTS)
     return found[:MAX_FACTS]
+
+
+def _each(given: Any, shown: Shown) -> Iterator[Any]:
+    """One fact for each thing, where a model put several into one."""
+    name = given.get("attribute") if isinstance(given, Mapping) else None
+    meant = shown.meant(snake_case(name)) if isinstance(name, str) else Meant("")
+    row = attribute(meant.name)
+    if not row.many or "value" not in given or given.get("item") is not None or given.get("retract"):
+        yield given
+    else:
+        yield from ({**given, **one} for one in _things(row, meant, given.get("value")))
+
+
+def _things(row: Attribute, meant: Meant, value: Any) -> Iterator[dict[str, Any]]:
+    """What a value without an item says, thing by thing: items with values, things that are liked, or plain things."""
+    if isinstance(value, Mapping) and "{item}" in row.says:
+        yield from ({"item": item, "value": inner, "text": None} for item, inner in value.items())
+    elif isinstance(value, list) and all(isinstance(one, str) for one in value):
+        yield from ({"text": None} | thing for one in value for thing in _things(row, meant, one))
+    elif meant.value is not None and isinstance(value, str):
+        yield {"item": value, "value": meant.value}
+    else:
+        yield {"value": value}
 
 
 def _items(data: Any) -> Iterator[Any]:
@@ -105,43 +158,67 @@ def _candidate(given: Any, shown: Shown, which: str) -> Candidate | None:
         raise UnusableReply(f"{which} is not an object with about, attribute and value")
     value = _value(given.get("value"), which)
     retract = given.get("retract") in (True, "true", "True", "yes")
-    if value in (None, "", [], {}) and not retract:
+    if (value in (None, "", [], {}) and not retract) or not shown.is_told(given.get("from")):
         return None
     known = shown.replaced(given.get("replaces"))
-    about, name, item = _named(given, value, known, which)
+    about, meant, item = _named(given, value, known, shown, which)
+    row = attribute(meant.name)
+    if denies(row, value):
+        retract, value = True, None
+    elif value is not None:
+        value = _meant_value(row, meant, item, value)
     try:
-        return Candidate(
+        found = Candidate(
             about=about,
-            attribute=name,
+            attribute=meant.name,
             item=item,
             value=value,
-            text=_text(given.get("text")) or _sentence(attribute(name), value, item, about),
+            text=_text(given.get("text")) or _sentence(row, value, item, about),
             retract=retract,
             replaces=known.id if known else None,
             valid_from=_date(given.get("valid_from")),
             valid_to=_date(given.get("valid_to")),
             sources=shown.sources(given.get("from")),
             created_by="model",
+            context=_context(given.get("context")),
         )
     except ValueError as error:
         raise UnusableReply(f"{which} cannot be stored") from error
+    return found if known is None else _correcting(found, known, shown)
 
 
-def _named(given: Mapping[str, Any], value: Any, known: Fact | None, which: str) -> tuple[str, str, str | None]:
+def _meant_value(row: Attribute, meant: Meant, item: str | None, value: Any) -> Any:
+    """The value in the words of the table; a name such as `dislikes` tells it where the reply only says yes."""
+    told = value_meant(row, item, value)
+    return meant.value if meant.value is not None and str(value).casefold() in _YES else told
+
+
+def _correcting(found: Candidate, known: Fact, shown: Shown) -> Candidate:
+    """`found`, which takes the place of another item only where it is told of that: models mistake the number."""
+    other = known.attribute == found.attribute and gist(known.item or "") != gist(found.item or "")
+    if not other or found.retract or shown.speaks_of(known, found):
+        return found
+    return found.model_copy(update={"replaces": None})
+
+
+def _named(
+    given: Mapping[str, Any], value: Any, known: Fact | None, shown: Shown, which: str
+) -> tuple[str, Meant, str | None]:
     if known and not given.get("attribute"):
-        return known.about, known.attribute, known.item
-    name = _name(given.get("attribute"), f"{which}: attribute")
-    about = _name(given.get("about") or "user", f"{which}: about")
-    item = _item(given.get("item"), which)
-    if known and item is None and known.attribute == name:
+        return known.about, Meant(known.attribute), known.item
+    meant = shown.meant(_name(given.get("attribute"), f"{which}: attribute"))
+    about = shown.person(_name(given.get("about") or "user", f"{which}: about"))
+    item = _item(given.get("item") if given.get("item") is not None else meant.item, which)
+    if known and item is None and known.attribute == meant.name:
         item = known.item
-    return about, name, _fitting_item(attribute(name), item, value, which)
+    row = attribute(meant.name)
+    return about, meant, _fitting_item(row, item and item_meant(row, item), value, which)
 
 
 def _name(given: Any, which: str) -> str:
     if not isinstance(given, str):
         raise UnusableReply(f"{which} is not a word")
-    words = re.sub(r"\W+", "_", slug(given)).strip("_")
+    words = snake_case(given)
     name = "user" if words in _SELF and which.endswith("about") else _OF_USER.sub("", words)
     if not name.isidentifier() or len(name) > MAX_NAME:
         raise UnusableReply(f"{which} is not a word of at most {MAX_NAME} characters")
@@ -194,6 +271,22 @@ def _text(given: Any) -> str:
 
 def _sentence(row: Attribute, value: Any, item: str | None, about: str) -> str:
     return "" if value is None else row.sentence(value, item, about)[:MAX_CHARS]
+
+
+def _context(given: Any) -> Context | None:
+    """The circumstances as far as they can be read; the fact stands without those that cannot."""
+    told = given if isinstance(given, Mapping) else {}
+    drawers = {name: inner for name, inner in told.items() if name in Context.model_fields and inner}
+    read = [one for name, inner in drawers.items() if (one := _drawer(name, inner)) is not None]
+    return Context(**{name: inner for one in read for name, inner in one.told().items()}) if read else None
+
+
+def _drawer(name: str, inner: Any) -> Context | None:
+    try:
+        found = Context.model_validate({name: inner})
+    except ValidationError:
+        return None
+    return found if found.told().get(name) else None
 
 
 def _date(given: Any) -> datetime | None:

@@ -8,12 +8,15 @@ from datetime import timedelta
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, Unpack, cast, overload
 
+from pydantic import BaseModel
+
 from .assemble import Options, Storage
 from .checkpoints import Checkpoints
 from .facts import PersistentFacts
 from .home import Home
 from .jobs import Jobs
 from .memory import AsyncMemory
+from .model import Fact
 from .providers.base import MemoryProvider
 from .runtime import Runtime
 from .scope import DEFAULT_TENANT
@@ -53,6 +56,14 @@ class Facts:
         self._inner = inner
         self._home = home
 
+    def register(self, *models: type[BaseModel]) -> None:
+        """Know pydantic models by name, as `PersistentFacts.register` does."""
+        self._inner.register(*models)
+
+    def typed(self, fact: Fact, schema: type[BaseModel] | None = None) -> Fact:
+        """A fact with its value as a model, as `PersistentFacts.typed` gives it."""
+        return self._inner.typed(fact, schema)
+
     add = blocking(PersistentFacts.add)
     add_many = blocking(PersistentFacts.add_many)
     get = blocking(PersistentFacts.get)
@@ -63,6 +74,7 @@ class Facts:
     filter = blocking(PersistentFacts.filter)
     history = blocking(PersistentFacts.history)
     sources = blocking(PersistentFacts.sources)
+    confidence = blocking(PersistentFacts.confidence)
     rollback = blocking(PersistentFacts.rollback)
     diff = blocking(PersistentFacts.diff)
     archive = blocking(PersistentFacts.archive)
@@ -75,6 +87,7 @@ class Facts:
     related = blocking(PersistentFacts.related)
     graph = blocking(PersistentFacts.graph)
     extract_from_messages = blocking(PersistentFacts.extract_from_messages)
+    extract = blocking(PersistentFacts.extract)
     update_intelligent = blocking(PersistentFacts.update_intelligent)
 
 

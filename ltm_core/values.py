@@ -6,10 +6,12 @@ import json
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
+from difflib import SequenceMatcher
 from functools import lru_cache
 from itertools import chain
 from typing import Any
 
+from .dates import calendar_form
 from .words import stems
 
 
@@ -57,6 +59,7 @@ def _overlap(stored: Any, taken: Any) -> bool:
 
 
 _ENDS = " .,;:!?…"
+_DIGITS = re.compile(r"\+?[\d ()/-]{7,}")  # a phone or other long number, which people group as they like
 _ARTICLE = re.compile(r"(?:an?|the)\s+")
 
 
@@ -66,10 +69,12 @@ def same(one: Any, other: Any) -> bool:
 
 
 def _normal(value: Any) -> Any:
-    """The form in which equal values are equal: case, spaces, closing punctuation and a leading article aside."""
+    """The form in which equal values are equal: case, spaces, closing punctuation and a leading article aside.
+
+    A date is one however it is written, and so is a long number however it is grouped.
+    """
     if isinstance(value, str):
-        text = " ".join(unicodedata.normalize("NFKC", value).casefold().split())
-        return _ARTICLE.sub("", text.rstrip(_ENDS), count=1) if text.rstrip(_ENDS) else text
+        return _normal_text(" ".join(unicodedata.normalize("NFKC", value).casefold().split()))
     if isinstance(value, Mapping):
         return {name: _normal(inner) for name, inner in value.items()}
     if isinstance(value, list):
@@ -77,6 +82,17 @@ def _normal(value: Any) -> Any:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return str(value).removesuffix(".0")
     return value
+
+
+def _normal_text(text: str) -> str:
+    bare = text.rstrip(_ENDS)
+    if not bare[:1].isalnum() and bare[:1] not in ("+", "("):
+        return bare or text
+    if date := calendar_form(bare):
+        return date
+    if _DIGITS.fullmatch(bare):
+        return re.sub(r"[ ()/-]", "", bare)
+    return _ARTICLE.sub("", bare, count=1)
 
 
 def gist(text: str) -> tuple[str, ...]:
@@ -90,6 +106,31 @@ def _stems(word: str) -> tuple[str, ...]:
     return tuple(stem for stem in (stems(bare) if bare.isalpha() else [bare]) if stem not in _SLIGHT)
 
 
+def near(one: Sequence[str], other: Sequence[str]) -> bool:
+    """Whether two texts, as `gist` gives them, are the same but for the spelling of one word in six at most.
+
+    A number, a short word, or a word more or less is no slip: those are what facts differ by.
+
+    >>> near(gist("learn to organise my work better"), gist("learn to organize my work better"))
+    True
+    >>> near(gist("run 5 km every day"), gist("run 6 km every day"))
+    False
+    """
+    if one == other:
+        return True
+    only, there = [word for word in one if word not in other], [word for word in other if word not in one]
+    if len(only) != len(there) or 6 * len(only) > len(one):
+        return False
+    return all(map(_misspelt, only, there))
+
+
+def _misspelt(one: str, other: str) -> bool:
+    long = min(len(one), len(other)) >= MIN_MISSPELT
+    words = one.isalpha() and other.isalpha() and one[0] == other[0]
+    return long and words and SequenceMatcher(None, one, other).ratio() >= MISSPELT
+
+
+MIN_MISSPELT, MISSPELT = 5, 0.8
 _SLIGHT = frozenset({"", "a", "an", "the"})
 
 
@@ -102,7 +143,7 @@ def merge_patch(value: Any, patch: Any) -> Any:
     """`value` changed by a JSON merge patch: what the patch names is replaced, None removes (RFC 7396).
 
     >>> merge_patch({"a": 1, "b": {"c": 2, "d": 3}}, {"a": None, "b": {"c": 4}})
-    {'b': {'c': 4, 'd': 3}}
+    {'b': {'d': 3, 'c': 4}}
     """
     if not isinstance(patch, Mapping):
         return patch

@@ -34,6 +34,11 @@ class ModelExtractor:
         self._complete = complete
         self._instructions = instructions
 
+    @property
+    def complete(self) -> Complete:
+        """The model that is asked."""
+        return self._complete
+
     async def __call__(self, given: Extracting) -> list[Candidate]:
         """The candidates of the new messages, in the order in which they were said."""
         shown = Shown([message for message in given.messages if _is_talk(message)], given.known[:KNOWN], given.allow)

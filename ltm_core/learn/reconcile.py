@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ..attributes import attribute, attributes
 from ..model import Candidate, Fact, FactUpdate, Operation, slug
 from ..policies import Reconciling
-from ..values import gist, merged, plain, same, union, without
+from ..values import gist, merged, near, plain, same, union, without
 
 WEAK, SURE = 0.5, 0.9
 """A candidate less certain than WEAK replaces nothing that is SURE or that a person wrote."""
@@ -19,11 +19,13 @@ _PLACE = ("id", "key", "scope", "scope_id", "tenant", "namespace", "about", "att
 def reconcile(given: Reconciling) -> list[FactUpdate]:
     """Decide what the candidates do to the stored facts: one update per fact, in the order in which they came up.
 
-    Later candidates see what earlier ones did; several for one key make one update, the last word of it. Only a fact
-    of the same owner, about the same and of the same attribute is ever retired. Nothing is stored.
+    Later candidates see what earlier ones did. Several for one key, told in different messages, make a version each,
+    told in one message the last word of it; none if all of it comes to nothing. Only a fact of the same owner, about
+    the same and of the same attribute is ever retired. Nothing is stored.
 
     Done again on its own outcome it is all NOOP, unless the candidates are at odds with each other: one was refused
-    because of a fact that a later one took back, or a key was told single values before it was told a list.
+    because of a fact that a later one took back, a key was told single values before it was told a list, or the same
+    is said to be over and to be so.
     """
     batch = _Batch(given)
     for candidate in given.candidates:
@@ -39,6 +41,7 @@ class _Batch:
         self._stored = {fact.id: fact for fact in given.current}
         self._facts = dict(self._stored)
         self._reasons: dict[str, str] = {}
+        self._steps: dict[str, list[Fact]] = {}
 
     def take(self, candidate: Candidate) -> None:
         told = self._given.fact(candidate)
@@ -55,12 +58,16 @@ class _Batch:
     def updates(self) -> Iterator[FactUpdate]:
         for fact_id, reason in self._reasons.items():
             before, after = self._stored.get(fact_id), self._facts.get(fact_id)
-            operation = self._operation(before, after)
-            if operation == "NOOP" or after is None:
+            if after is None or self._operation(before, after) == "NOOP":
                 yield FactUpdate(operation="NOOP", fact=before, reason=reason)
             else:
-                fact = after.model_copy(update={"reason": reason})
-                yield FactUpdate(operation=operation, fact=fact, reason=reason, previous=before)
+                yield from self._versions(before, self._steps[fact_id])
+
+    def _versions(self, before: Fact | None, steps: Sequence[Fact]) -> Iterator[FactUpdate]:
+        for step in steps:
+            operation = self._operation(before, step)
+            yield FactUpdate(operation=operation, fact=step, reason=step.reason, previous=before)
+            before = step
 
     def _tell(self, candidate: Candidate, told: Fact, meant: Fact | None = None) -> bool:
         """Take in what `told` says; whether it is known afterwards."""
@@ -69,7 +76,7 @@ class _Batch:
             return self._add(candidate, told)
         value = _joined(known, told)
         over = not told.is_current(self._given.now)
-        if not (same(value, known.value) or _rephrases(told, known)):
+        if not (same(value, known.value) or _rephrases(told, known) or _affirms(told, known)):
             why = f"{_quoted(told.value)} as {told.key} was over before it was said"
             return self._note(known.id, why) if over else self._revise(known, candidate, told, value)
         if over:
@@ -116,7 +123,7 @@ class _Batch:
         known = meant or self._known(told)
         if known is None:
             self._retract_named(candidate, told)
-        elif meant or candidate.item:
+        elif (meant or candidate.item) and not self._changed_since(known):
             self._retire(known, candidate, told, f"taken back{_said(candidate)}")
         else:
             self._take_back(known, candidate, told)
@@ -145,6 +152,11 @@ class _Batch:
         else:
             self._note(told.id, f"{told.key} is taken back, but nothing of it is known{_said(candidate)}")
 
+    def _changed_since(self, known: Fact) -> bool:
+        """Whether an earlier candidate of this batch gave the fact another value: then only that can be taken back."""
+        stored = self._stored.get(known.id)
+        return stored is not None and stored.is_current(self._given.now) and not same(stored.value, known.value)
+
     def _live(self, fact_id: str) -> Fact | None:
         fact = self._facts.get(fact_id)
         return fact if fact is not None and fact.is_current(self._given.now) else None
@@ -165,15 +177,19 @@ class _Batch:
         return False
 
     def _change(self, fact: Fact, why: str) -> bool:
-        before = self._stored.get(fact.id)
-        operation = self._operation(before, fact)
+        steps = self._steps.setdefault(fact.id, [])
+        past = steps[:-1] if steps and not _told_apart(steps[-1], fact) else steps
+        before = past[-1] if past else self._stored.get(fact.id)
+        operation = self._operation(self._stored.get(fact.id), fact)
         if operation not in {"NOOP", *self._given.allow}:
             return self._note(
                 fact.id, f"{_quoted(fact.value)} as {fact.key} would be {operation}: not allowed here{why}"
             )
-        version = before.version + 1 if before else 1
-        self._facts[fact.id] = fact.model_copy(update={"version": version, "updated_at": self._given.now})
-        self._reasons[fact.id] = _sentence(operation, before, fact, why)
+        reason = _sentence(self._operation(before, fact), before, fact, why)
+        number = {"version": before.version + 1 if before else 1, "updated_at": self._given.now}
+        self._facts[fact.id] = fact.model_copy(update={**number, "reason": reason})
+        self._steps[fact.id] = [*past, self._facts[fact.id]]
+        self._reasons[fact.id] = reason
         return True
 
     def _operation(self, before: Fact | None, after: Fact | None) -> Operation:
@@ -194,6 +210,11 @@ def _not_correcting(candidate: Candidate, meant: Fact | None) -> Candidate:
     return candidate.model_copy(update={"reason": f"{said}; not taken as a correction of {other}"})
 
 
+def _told_apart(one: Fact, other: Fact) -> bool:
+    """Whether two messages said it; in one, the later word is a slip of the tongue mended, and never was so."""
+    return bool(one.sources and other.sources) and not set(one.sources) & set(other.sources)
+
+
 def _akin(one: Fact, other: Fact) -> bool:
     """Whether one may retire the other: same owner, namespace, about and attribute."""
     return bool(one.attribute) and _walls(one) == _walls(other)
@@ -210,7 +231,10 @@ def _same_item(one: Fact, other: Fact) -> bool:
 def _alike(one: Fact, other: Fact) -> bool:
     """Whether two facts say the same in nearly the same words."""
     words = gist(one.text)
-    return bool(words) and words == gist(other.text) and gist(plain(one.value)) == gist(plain(other.value))
+    if not words:
+        return False
+    texts, values = (words, gist(other.text)), (gist(plain(one.value)), gist(plain(other.value)))
+    return near(*texts) and near(*values)
 
 
 def _repeats(told: Fact, known: Fact) -> bool:
@@ -223,13 +247,25 @@ def _rephrases(told: Fact, known: Fact) -> bool:
     return bool(told.item) and set(gist(told.item or "")) <= set(gist(plain(told.value))) and _alike(told, known)
 
 
+def _affirms(told: Fact, known: Fact) -> bool:
+    """Whether `told` says only that there is such a person or animal, whose name or kind `known` tells."""
+    return told.memory_type == "relationship" and same(told.value, "yes") and not same(known.value, "no")
+
+
 def _names(fact: Fact) -> set[str]:
     return {*gist(fact.item or ""), *gist(plain(fact.value))}
+
+
+_TRUST = {"manual": 2, "conversation": 2, "tool": 1, "tool_usage": 1, "inference": 0}
+"""Who said it weighs: a person over a tool over what was only inferred."""
 
 
 def _protected(known: Fact, candidate: Candidate) -> str:
     if known.pinned:
         return "it is pinned"
+    said, knew = candidate.source_type or "conversation", known.source_type
+    if _TRUST.get(said, 2) < _TRUST.get(knew, 2):
+        return f"{knew} weighs more than {said}"
     if candidate.confidence >= WEAK:
         return ""
     if known.source_type == "manual":

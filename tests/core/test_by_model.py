@@ -309,3 +309,13 @@ async def test_any_reply_gives_valid_candidates_or_an_extraction_error(reply: st
         assert candidate.about.isidentifier()
         assert candidate.retract or candidate.value not in (None, "", [], {})
         assert candidate.sources == ["m1"]
+
+
+async def test_circumstances_are_read_where_they_can_be() -> None:
+    fact = {"attribute": "preference", "item": "drink", "value": "tea"}
+    told = {"temporal": {"time_of_day": "morning", "mood": 1}, "spatial": {"is_home": "who knows"}, "odd": {"a": 1}}
+    (found,) = await extract([{**fact, "context": told}])
+    assert found.context is not None
+    assert found.context.told() == {"temporal": {"time_of_day": "morning"}}
+    (bare,) = await extract([{**fact, "context": "at home"}])
+    assert bare.context is None

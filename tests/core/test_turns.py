@@ -9,6 +9,7 @@ import pytest
 from ltm_core import AsyncMemory, Message
 from ltm_core.learn.turns import Sent
 from ltm_core.scope import Identity
+from ltm_core.testing.fakes import Clock
 from tests.conftest import told
 
 
@@ -153,3 +154,23 @@ async def test_without_a_session_a_user_has_one_conversation(memory: AsyncMemory
     await memory.observe(user("set name Ana"), user_id="u")
     assert await memory.flush()
     assert {fact.key for fact in await memory.facts.get_all(scope_id="u")} == {"location", "name"}
+
+
+async def test_turns_that_waited_together_leave_a_version_each_true_since_it_was_said() -> None:
+    clock = Clock()
+    async with AsyncMemory("memory://", background=False, clock=clock) as memory:
+        who = {"user_id": "ann", "session_id": "s"}
+        first = clock()
+        await memory.observe("I live in Rome.", **who)
+        second = clock.advance(days=2)
+        await memory.observe("I live in Oslo.", **who)
+        clock.advance(days=5)
+        assert await memory.flush()
+        versions = await memory.facts.history("location", scope_id="ann")
+        assert [(one.value, one.valid_from, one.valid_to) for one in versions] == [
+            ("Rome", first, second),
+            ("Oslo", second, None),
+        ]
+        then = await memory.facts.get("location", scope_id="ann", as_of=first)
+        assert then is not None
+        assert then.value == "Rome"

@@ -81,11 +81,18 @@ def is_english(sentence: Sentence) -> bool:
 
 
 def is_anothers(sentence: Sentence) -> bool:
-    """Whether the line belongs to a speaker with a label: "Bob: I live in Rome"."""
+    """Whether the line is what another one says: "Bob: I live in Rome", "my friend says: I live in Rome"."""
     tokens = sentence.tokens
-    if len(tokens) < 3 or tokens[1].text != ":" or tokens[0].kind != "word":
+    if len(tokens) < 3 or tokens[0].kind != "word":
         return False
-    return tokens[0].low not in LABELS and tokens[0].low != "remember"
+    if tokens[1].text == ":":
+        return tokens[0].low not in LABELS and tokens[0].low != "remember"
+    lows = [token.low for token in tokens[:MAX_LEAD]]
+    lead = lows[: lows.index(":")] if ":" in lows else []
+    return lexicon_any("reporters", lead) and not {"i", "we"} & set(lead)
+
+
+MAX_LEAD = 10  # words
 
 
 _HARMLESS_IFS = frozenset(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from .asserted import begins_fiction, is_anothers, is_english, is_joke
@@ -60,6 +61,7 @@ def _read_sentence(heard: Heard, sentence: Sentence) -> None:
         elif end > begin:
             SentenceReader(heard, piece).read()
     _name_pet(heard, tokens)
+    _correct(heard, tokens)
     if not sentence.question or len(heard) > before:
         _meet_in_passing(heard, sentence.tokens)
 
@@ -125,7 +127,21 @@ def _meet_person(heard: Heard, tokens: Sequence[Token], place: int) -> None:
 
 def _meet_pet(heard: Heard, tokens: Sequence[Token]) -> None:
     if len(tokens) == 3 and tokens[1].low in lexicon("species") and tokens[2].capital and tokens[2].kind == "word":
-        heard.add(Said("user", "pet", tokens[2].low, tokens[1].low, heard.quote(tokens)))
+        fact = Said("user", "pet", tokens[2].low, tokens[1].low, heard.quote(tokens))
+        if replace(fact, retract=True).key not in {other.key for other in heard.facts}:
+            heard.add(fact)
+
+
+def _correct(heard: Heard, tokens: Sequence[Token]) -> None:
+    """Hear "…, not Max" behind a fact that has Maxi in the place of it: there is no Max."""
+    for comma, denial, wrong in zip(tokens, tokens[1:], tokens[2:], strict=False):
+        if comma.kind != "comma" or denial.low != "not" or wrong.kind != "word":
+            continue
+        before = tokens[tokens.index(comma) - 1].low
+        for fact in heard.facts:
+            if fact.item == before and not fact.retract and fact.attribute != "opinion":
+                value = wrong.text if str(fact.value).lower() == before else fact.value
+                heard.add(replace(fact, item=wrong.low, value=value, retract=True))
 
 
 def _meet_named_pet(heard: Heard, tokens: Sequence[Token], place: int) -> None:

@@ -19,7 +19,9 @@ def _name(clause: Clause, at: int, limit: int) -> Filled | None:
         end = at + 1
     return (
         filled_with(end, clause.text(at, end))
-        if closed(clause, end, "from", "here", "is", "are", "whenever", "please", "or", "'s", "on")
+        if closed(
+            clause, end, "from", "here", "is", "are", "whenever", "please", "or", "'s", "on", "has", "died", "passed"
+        )
         else None
     )
 
@@ -193,7 +195,7 @@ def _age(clause: Clause, at: int, limit: int) -> Filled | None:
     said_years = end > at + 1 or not found[0].isdecimal()
     if end < len(clause.words) and clause.words[end].kind == "symbol":
         return None
-    follows = closed(clause, end) if not said_years else True
+    follows = said_years or closed(clause, end, "today", "yesterday")
     return Filled(end, [int(found[1])]) if follows and clause.lows[end - 1 : end] not in (["years"], ["in"]) else None
 
 
