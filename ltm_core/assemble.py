@@ -149,7 +149,8 @@ def policies_of(**options: Unpack[Options]) -> Policies:
     model = options.get("model") if options.get("complete") is None else options.get("complete")
     if model is not None:
         complete = complete_of(model)
-        given = {"extract": ModelExtractor(complete), "summarise": ModelSummariser(complete), **given}
+        asking = {"extract": ModelExtractor(complete), "summarise": ModelSummariser(complete), "complete": complete}
+        given = {**asking, **given}
     embedder = options.get("embedder") if options.get("embed") is None else options.get("embed")
     if embedder is not None:
         given["embedder"] = embedder_of(embedder)

@@ -15,7 +15,9 @@ from .scope import Scope
 
 MAX_KEY = 512
 
-_OWN = frozenset(Fact.model_fields) - {"id", "key", "value", "version", "scope", "scope_id", "tenant", "score", "parts"}
+_OWN = frozenset(Fact.model_fields) - {
+    *("id", "key", "value", "version", "scope", "scope_id", "tenant", "score", "parts", "upkeep", "replaced_by")
+}
 
 
 def missing(key: str) -> NotFound:
@@ -83,7 +85,13 @@ def successor(old: Fact, fresh: Fact, given: dict[str, Any], now: datetime) -> F
         return old
     taken = {"value", "text", "schema_type", "valid_from", "reason", "created_by", *chosen}
     changed = {name: getattr(fresh, name) for name in taken}
-    ends = {"deleted_at": None, "archived_at": None, "valid_to": None, "expires_at": fresh.expires_at}
+    ends = {
+        "deleted_at": None,
+        "archived_at": None,
+        "valid_to": None,
+        "replaced_by": None,
+        "expires_at": fresh.expires_at,
+    }
     open_again = {} if old.is_current(now) else ends
     return old.model_copy(
         update={

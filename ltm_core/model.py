@@ -163,6 +163,22 @@ def _part_text(part: Any) -> str:
     return text if isinstance(text, str) else ""
 
 
+class Upkeep(Model):
+    """What a fact was before maintenance, a pin or an archive touched it: none of these tells it anew.
+
+    It holds while `at` is the fact's `updated_at`; whoever writes the fact afterwards ends it.
+
+    Attributes:
+        at: When the fact was touched.
+        told_at: When it was told or changed last.
+        confidence: How sure one was then.
+    """
+
+    at: Time
+    told_at: Time
+    confidence: Share
+
+
 class Fact(Scored):
     """One thing that is remembered.
 
@@ -176,6 +192,8 @@ class Fact(Scored):
         sources: Ids of the messages that it came from.
         version: Counts the changes, from 1.
         valid_from, valid_to: When it was true in the world; `created_at` and `updated_at` say when it was stored.
+        expires_at: When it ends, and is to be removed for good.
+        replaced_by: Id of the fact that says it now, where maintenance archived this one.
     """
 
     id: str
@@ -211,6 +229,18 @@ class Fact(Scored):
     expires_at: Time | None = None
     deleted_at: Time | None = None
     archived_at: Time | None = None
+    replaced_by: str | None = None
+    upkeep: Upkeep | None = None
+
+    @property
+    def told_at(self) -> datetime:
+        """When it was told or changed last: `updated_at`, unless that was maintenance."""
+        return self.upkeep.told_at if self.upkeep and self.upkeep.at == self.updated_at else self.updated_at
+
+    @property
+    def told_confidence(self) -> float:
+        """How sure one was when it was told last."""
+        return self.upkeep.confidence if self.upkeep and self.upkeep.at == self.updated_at else self.confidence
 
     @property
     def owner(self) -> Scope:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -90,7 +91,7 @@ def _of_message(record: Record) -> Entry:
 def _of_fact(record: Record) -> Entry:
     fields = record.fields
     about, name = fields.get("about") or "user", fields.get("attribute") or ""
-    at = fields["updated_at"]
+    at = _told_at(fields)
     return Entry(
         **_common(record, at, fields.get("text") or "", day=fields.get("valid_from") or at),
         name=(fields["key"], record.id),
@@ -103,6 +104,15 @@ def _of_fact(record: Record) -> Entry:
         confidence=fields.get("confidence", 1.0),
         stable=bool(fields.get("pinned")) or (about == "user" and attribute(name).profile),
     )
+
+
+def _told_at(fields: Mapping[str, Any]) -> datetime:
+    """`Fact.told_at` of what is stored: maintenance makes nothing look fresh."""
+    updated: datetime = fields["updated_at"]
+    upkeep = fields.get("upkeep")
+    if upkeep is None or datetime.fromisoformat(upkeep["at"]) != updated:
+        return updated
+    return datetime.fromisoformat(upkeep["told_at"])
 
 
 def _common(record: Record, at: datetime | None, text: str, day: datetime | None = None) -> dict[str, Any]:
