@@ -15,21 +15,21 @@ from .errors import ConflictError, NotFound
 from .filters import condition, fact_filters
 from .learn.commit import history, writes_for
 from .learning import Destination
+from .linking import Linking
 from .llm import Complete
-from .model import Candidate, Fact, FactUpdate, Messages, Operation, messages_of, split_key
+from .model import Candidate, Fact, FactUpdate, Link, Messages, Operation, RelatedFact, messages_of, split_key
+from .paging import Page, Sorting, page_of
 from .recall.gather import current_at
 from .recall.past import as_they_were, past_store
 from .records import fact_id, fact_of, stored_version_of, version_of
 from .runtime import Runtime
 from .scope import DEFAULT_TENANT, Identity, MemoryScope, Scope, scope_of
 from .stores.again import again as attempts
-from .stores.base import AnyOf, Compare, Condition, Order, Put, Record, Store, Where
+from .stores.base import AnyOf, Compare, Condition, Direction, Put, Record, Store, Where
 from .versions import Change, Moment, changes, version_in
 
 if TYPE_CHECKING:
     from .memory import AsyncMemory
-
-_KEYED: Order = (("key", "asc"),)
 
 
 class PersistentFacts:
@@ -184,11 +184,19 @@ class PersistentFacts:
         attribute: str | None = None,
         schema_type: str | None = None,
         min_importance: float | None = None,
+        where: Mapping[str, Any] | None = None,
+        order: str = "key",
         limit: int | None = None,
+        after: str | None = None,
         as_of: datetime | None = None,
         known_at: datetime | None = None,
-    ) -> list[Fact]:
-        """Current facts that have all of `tags` and pass every other test, by key. Times are UTC; `after` includes.
+    ) -> Page:
+        """Current facts that have all of `tags` and pass every other test. Times are UTC; `created_after` includes.
+
+        `where` takes filters as `recall` does, on every field, with operators, `and`, `or` and `not`. `order` is `key`,
+        `created_at`, `updated_at`, `importance`, `confidence` or `memory_type`, with `-` in front from the last to the
+        first. `limit` gives a page, which is a list with `next`: pass that as `after` for the page behind it. A page
+        costs by its own size, where a tag, the type or nothing narrows it, or a date in whose order it is asked for.
 
         `as_of` and `known_at` ask for the facts of another time, as in `get`; that reads all of the scope's history.
         """
@@ -206,7 +214,9 @@ class PersistentFacts:
             schema_type=schema_type,
         )
         moment = Moment.of(as_of, known_at)
-        return await self._runtime.run(self._filter(self._owner(scope, scope_id), asked, limit, moment))
+        tests = [test for test in (condition(asked), condition(where)) if test is not None]
+        pages = (Sorting.of(order), limit, after)
+        return await self._runtime.run(self._filter(self._owner(scope, scope_id), tests, pages, moment))
 
     async def history(self, key: str, scope: MemoryScope | None = None, scope_id: str | None = None) -> list[Fact]:
         """Every version of a fact, oldest first, the present one included; empty where there never was one.
@@ -232,6 +242,80 @@ class PersistentFacts:
         """What version `b` says otherwise than version `a`, field by field. Raises `NotFound`."""
         versions = await self._runtime.run(self._versions(self._owner(scope, scope_id), checked_key(key)))
         return changes(version_in(versions, key, a), version_in(versions, key, b))
+
+    async def link(
+        self,
+        a: str,
+        b: str,
+        type: str = "related",  # noqa: A002 # the word that everybody uses
+        strength: float = 1.0,
+        scope: MemoryScope | None = None,
+        scope_id: str | None = None,
+        *,
+        mutual: bool | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> Link:
+        """Link fact `a` to fact `b`, both by key or id, in the place of a link of that type between them.
+
+        `mutual` says whether it leads both ways; without it `similar`, `related` and `opposite` do. A fact has one
+        `parent`. Raises `NotFound` for a fact that is not current, `InvalidInput` for a strength not from 0 to 1.
+        """
+        work = self._links(scope, scope_id).link(a, b, type, strength, mutual, metadata)
+        return await self._runtime.run(work)
+
+    async def unlink(
+        self,
+        a: str,
+        b: str,
+        type: str | None = None,  # noqa: A002
+        scope: MemoryScope | None = None,
+        scope_id: str | None = None,
+    ) -> int:
+        """Remove the links from `a` to `b`, of a type or all; mutual ones lead back no more either. Returns how many.
+
+        Raises `NotFound` for a fact that is not current.
+        """
+        return await self._runtime.run(self._links(scope, scope_id).unlink(a, b, type))
+
+    async def links(
+        self,
+        key: str,
+        scope: MemoryScope | None = None,
+        scope_id: str | None = None,
+        *,
+        types: Sequence[str] | None = None,
+    ) -> list[Link]:
+        """The links from and to a fact (by key or id), the strongest first. Raises `NotFound`."""
+        return await self._runtime.run(self._links(scope, scope_id).links(key, types))
+
+    async def related(
+        self,
+        key: str,
+        depth: int = 1,
+        types: Sequence[str] | None = None,
+        scope: MemoryScope | None = None,
+        scope_id: str | None = None,
+        *,
+        direction: Direction = "out",
+    ) -> list[RelatedFact]:
+        """The current facts that links lead to from a fact (by key or id), the nearest and strongest linked first.
+
+        At most `depth` links away, along links of `types` or all, from source to target (`out`), back (`in`), or `both`
+        ways. Each has its `distance`, the `path` of links that led there, and the product of their strengths. One query
+        on SQL databases; nothing where there is no such fact.
+        """
+        return await self._runtime.run(self._links(scope, scope_id).related(key, depth, types, direction))
+
+    async def graph(
+        self,
+        format: str = "graphml",  # noqa: A002
+        scope: MemoryScope | None = None,
+        scope_id: str | None = None,
+        *,
+        types: Sequence[str] | None = None,
+    ) -> str:
+        """All current facts and their links as `graphml`, or as `json` (nodes and links), for programs that draw."""
+        return await self._runtime.run(self._links(scope, scope_id).graph(format, types))
 
     async def extract_from_messages(
         self, messages: Messages, scope: MemoryScope | None = None, scope_id: str | None = None
@@ -259,6 +343,9 @@ class PersistentFacts:
         if isinstance(scope_id, str):
             return scope_of(level, scope_id, self._runtime.tenant)
         return Scope(level, scope_id, self._runtime.tenant)  # type: ignore[arg-type] # refused there, in words
+
+    def _links(self, scope: MemoryScope | None, scope_id: str | None) -> Linking:
+        return Linking(self._runtime, self._owner(scope, scope_id), self.namespace)
 
     def _into(self, owner: Scope) -> Destination:
         return Destination(owner, owner, self.namespace)
@@ -362,15 +449,17 @@ class PersistentFacts:
         return fact if fact is not None and fact.is_current(self._runtime.now()) else None
 
     async def _filter(
-        self, owner: Scope, asked: dict[str, Any], limit: int | None, moment: Moment | None
-    ) -> list[Fact]:
+        self,
+        owner: Scope,
+        tests: Sequence[Condition],
+        pages: tuple[Sorting, int | None, str | None],
+        moment: Moment | None,
+    ) -> Page:
         store, now = self._runtime.store, self._runtime.now()
         if moment is not None:
             store, now = await past_store(await as_they_were(store, (owner,), self.namespace, moment)), moment.at
-        tests = [Compare("namespace", "eq", self.namespace), *current_at(now)]
-        named = condition(asked)
-        where = Where("fact", (owner,)).also(*tests, *([named] if named else []))
-        return [fact_of(record) for record in await store.scan(where, order=_KEYED, limit=limit)]
+        narrow = (Compare("namespace", "eq", self.namespace), *tests, *current_at(now))
+        return await page_of(store, Where("fact", (owner,)).also(*narrow), *pages)
 
     async def _history(self, owner: Scope, key: str, read: Callable[[Record], Fact] = version_of) -> list[Fact]:
         of_fact = Compare("fact_id", "eq", fact_id(owner, self.namespace, key))

@@ -253,6 +253,44 @@ class Fact(Scored):
         return all(end is None or end > now for end in ends)
 
 
+class Link(Model):
+    """A relation of one fact to another, in the same scope.
+
+    Attributes:
+        source, target: Ids of the facts; `source_key` and `target_key` are their keys.
+        type: `similar`, `related`, `opposite`, `causes`, `part_of`, `supersedes`, `parent` (from child to parent), or
+            any word of your own.
+        strength: 0 to 1; on a way of several links they multiply.
+        mutual: Whether it leads both ways.
+    """
+
+    id: str
+    source: str
+    target: str
+    source_key: Text
+    target_key: Text
+    type: Text = "related"
+    strength: Share = 1.0
+    mutual: bool = False
+    metadata: Annotated[dict[str, Any], BeforeValidator(valid_json)] = Field(default_factory=dict)
+    created_by: str = "user"
+    created_at: Time
+
+
+class RelatedFact(Fact):
+    """A fact that links lead to.
+
+    Attributes:
+        distance: How many links it is away.
+        path: These links, from where the walk began.
+        strength: The product of their strengths.
+    """
+
+    distance: int = Field(exclude=True)
+    path: list[Link] = Field(exclude=True, repr=False)
+    strength: float = Field(exclude=True)
+
+
 class Candidate(Model):
     """What an extractor found in a conversation: a fact that is not yet reconciled with what is known.
 

@@ -64,6 +64,11 @@ class Facts:
     history = blocking(PersistentFacts.history)
     rollback = blocking(PersistentFacts.rollback)
     diff = blocking(PersistentFacts.diff)
+    link = blocking(PersistentFacts.link)
+    unlink = blocking(PersistentFacts.unlink)
+    links = blocking(PersistentFacts.links)
+    related = blocking(PersistentFacts.related)
+    graph = blocking(PersistentFacts.graph)
     extract_from_messages = blocking(PersistentFacts.extract_from_messages)
     update_intelligent = blocking(PersistentFacts.update_intelligent)
 

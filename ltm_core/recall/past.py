@@ -8,8 +8,9 @@ from datetime import datetime
 from ..model import Fact
 from ..records import fact_of, fact_record, stored_version_of
 from ..scope import Scope
-from ..stores.base import All, Compare, Condition, Put, Record, Store, Where
+from ..stores.base import All, Compare, Condition, Put, Store, Where
 from ..stores.memory import DictStore
+from ..stores.tags import tags_of
 from ..versions import Moment, as_it_was
 
 
@@ -33,12 +34,9 @@ async def as_they_were(
 async def past_store(facts: Iterable[Fact]) -> DictStore:
     """A store that holds these facts and nothing else. Each is its own subject: nothing is asked by subject there."""
     store = DictStore()
-    await store.apply([Put(_record(fact)) for fact in facts])
+    records = [fact_record(fact, fact.owner) for fact in facts]
+    await store.apply([Put(one) for record in records for one in (record, *tags_of(record))])
     return store
-
-
-def _record(fact: Fact) -> Record:
-    return fact_record(fact, fact.owner)
 
 
 def _until(kind: str, scopes: tuple[Scope, ...], column: str, until: datetime | None) -> Where:

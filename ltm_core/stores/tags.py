@@ -20,9 +20,7 @@ def short_tag(tag: str) -> str:
 def tag_records(
     fact_id: str, owner: Scope, subject: Scope, version: int, fields: Mapping[str, Any]
 ) -> Iterator[Record]:
-    """The tags of a fact with these fields, each once. What is deleted or archived is found by none."""
-    if fields.get("deleted_at") or fields.get("archived_at"):
-        return
+    """The tags of a fact with these fields, each once, whatever has become of the fact."""
     shared = {name: fields[name] for name in _SHARED if fields.get(name) is not None}
     for tag in dict.fromkeys(fields.get("tags") or ()):
         its = {"fact_id": fact_id, "tag": short_tag(tag), **shared}

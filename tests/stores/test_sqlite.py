@@ -241,8 +241,6 @@ async def test_facts_that_are_there_get_their_tags(path: Path) -> None:
     facts = [
         fact(ANN, "a", key="theme", tags=["ui", "ui", "x" * 99], created_at=NOW, memory_type="preference"),
         fact(BOB, "a", key="theme", tags=["ui", "\x1a0"], namespace="n"),
-        fact(ANN, "gone", tags=["ui"], deleted_at=NOW),
-        fact(ANN, "kept", tags=["ui"], archived_at=NOW),
         fact(ANN, "plain", tags=[]),
         fact(ANN, "bare"),
     ]

@@ -58,8 +58,8 @@ def rows(name: str, columns: str) -> sa.TableClause:
 
 
 def index(table: str, names: str, columns: str) -> None:
-    """One more index of a table that is there."""
-    _index(table, names.split(), columns)
+    """One more index of a table that is there, in whose order pages are read: None comes first in these."""
+    _index(table, names.split(), columns, none_first=True)
 
 
 def drop_index(table: str, names: str) -> None:
@@ -77,11 +77,14 @@ def _column(spelled: str, *, nullable: bool = True, primary_key: bool = False) -
     return sa.Column(name, SQL_TYPES[Type(typed) if typed else usual], nullable=nullable, primary_key=primary_key)
 
 
-def _index(table: str, names: list[str], columns: str) -> None:
+def _index(table: str, names: list[str], columns: str, *, none_first: bool = False) -> None:
     texts = [name for name in names if name in columns.split() and name not in SHORT]
     length = dict.fromkeys(texts, INDEXED_CHARACTERS)
     name = f"ix_{table}_{'_'.join(names)}"
-    op.create_index(name, table, names, mysql_length=length, if_not_exists=_may_be_half_made())
+    parts: list[str | sa.TextClause] = [*names]
+    if none_first and op.get_bind().dialect.name == "postgresql":
+        parts[-1] = sa.text(f"{names[-1]} NULLS FIRST")
+    op.create_index(name, table, parts, mysql_length=length, if_not_exists=_may_be_half_made())
 
 
 def _may_be_half_made() -> bool:

@@ -19,7 +19,6 @@ ACCESS = "fact_id recall_id:token how at:time useful:boolean"
 USAGE = "fact_id access_count:integer last_accessed_at:time useful:integer not_useful:integer"
 TAG = "fact_id namespace tag:token key memory_type created_at:time"
 
-TAG_INDEXES = ("owner namespace tag key", "owner namespace tag created_at", "owner fact_id", "subject")
 SHARED = "namespace key memory_type created_at"  # what a tag repeats of its fact
 BATCH = 1000
 LONGEST = 64  # characters of a tag that stand as they are
@@ -30,10 +29,16 @@ def upgrade() -> None:
     create("link", LINK, ("owner source", "owner target", "subject"))
     create("access", ACCESS, ("owner fact_id at", "owner recall_id", "subject at"))
     create("usage", USAGE, ("owner access_count", "owner last_accessed_at", "subject"))
-    create("tag", TAG, TAG_INDEXES)
+    create("tag", TAG, ("owner fact_id", "subject"))
+    for names in ("owner namespace tag key", "owner namespace tag created_at"):
+        index("tag", names, TAG)
     for names in ("owner namespace key", "owner namespace memory_type key"):
-        index("fact", names, "namespace memory_type key")
+        index("fact", names, SHARED)
     drop_index("fact", "owner memory_type")
+    if op.get_bind().dialect.name == "postgresql":  # elsewhere they have the order of pages as they are
+        for names in ("owner created_at", "owner updated_at"):
+            drop_index("fact", names)
+            index("fact", names, "")
     _fill_tags()
 
 
@@ -50,13 +55,11 @@ def _fill_tags() -> None:
 
 
 def _tagged(connection: sa.Connection) -> Iterator[list[Any]]:
-    """Facts that can be found, by batches."""
-    fact = rows("fact", f"{SHARED}:time deleted_at:time archived_at:time")
+    """All facts, by batches."""
+    fact = rows("fact", f"{SHARED}:time")
     names = [*FIXED.split(), "version", *SHARED.split()]
     tags = sa.cast(sa.column("tags"), sa.Text).label("tags")
-    query = sa.select(fact.c.seq, tags, *(fact.c[name] for name in names)).where(
-        fact.c.seq > sa.bindparam("after"), fact.c.deleted_at.is_(None), fact.c.archived_at.is_(None)
-    )
+    query = sa.select(fact.c.seq, tags, *(fact.c[name] for name in names)).where(fact.c.seq > sa.bindparam("after"))
     after, page = 0, query.order_by(fact.c.seq).limit(BATCH)
     while found := connection.execute(page, {"after": after}).all():
         yield [{**row._mapping, "tags": _read(row.tags, connection.dialect.name)} for row in found]
