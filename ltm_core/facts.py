@@ -15,6 +15,7 @@ from .errors import ConflictError, NotFound
 from .filters import condition, fact_filters
 from .learn.commit import history, writes_for
 from .learning import Destination
+from .lifecycle import archived, is_archived, pinned, timed, unarchived
 from .linking import Linking
 from .llm import Complete
 from .model import Candidate, Fact, FactUpdate, Link, Messages, Operation, RelatedFact, messages_of, split_key
@@ -25,7 +26,7 @@ from .records import fact_id, fact_of, stored_version_of, version_of
 from .runtime import Runtime
 from .scope import DEFAULT_TENANT, Identity, MemoryScope, Scope, scope_of
 from .stores.again import again as attempts
-from .stores.base import AnyOf, Compare, Condition, Direction, Put, Record, Store, Where
+from .stores.base import All, AnyOf, Compare, Condition, Direction, Put, Record, Store, Where
 from .versions import Change, Moment, changes, version_in
 
 if TYPE_CHECKING:
@@ -91,9 +92,10 @@ class PersistentFacts:
         """Store a fact; under a key that is taken, its next version (an equal value changes nothing).
 
         A deleted fact is revived. `value` is JSON data or a pydantic model; `fields` are other fields of `Fact`, such
-        as `importance`, `text`, `expires_at`. Raises `InvalidInput` for what JSON cannot hold.
+        as `importance`, `text`, `expires_at`; or `ttl` (seconds or a timedelta), after which the fact ends and the next
+        sweep removes it for good. Raises `InvalidInput` for what JSON cannot hold.
         """
-        given = {"tags": tags, "metadata": metadata, **fields}
+        given = timed({"tags": tags, "metadata": metadata, **fields}, self._runtime.now())
         owner = self._owner(scope, scope_id)
         return await self._runtime.run(self._add(owner, checked_key(key), value, given))
 
@@ -143,7 +145,8 @@ class PersistentFacts:
         Raises `NotFound` where there is none, `ConflictError` where `expected_version` is no longer the present one.
         """
         owner = self._owner(scope, scope_id)
-        return await self._runtime.run(self._update(owner, checked_key(key), value, expected_version, fields))
+        given = timed(fields, self._runtime.now())
+        return await self._runtime.run(self._update(owner, checked_key(key), value, expected_version, given))
 
     async def delete(self, key: str, scope: MemoryScope | None = None, scope_id: str | None = None) -> bool:
         """Delete a fact; False where there is none. Its history stays, and `add` revives it."""
@@ -217,6 +220,37 @@ class PersistentFacts:
         tests = [test for test in (condition(asked), condition(where)) if test is not None]
         pages = (Sorting.of(order), limit, after)
         return await self._runtime.run(self._filter(self._owner(scope, scope_id), tests, pages, moment))
+
+    async def pin(self, key: str, scope: MemoryScope | None = None, scope_id: str | None = None) -> Fact:
+        """Keep a fact: it stands in the stable block of every recall, and no maintenance touches it.
+
+        Raises `NotFound` where there is none.
+        """
+        return await self._live(key, scope, scope_id, lambda old, now: pinned(old, key, now, is_pinned=True))
+
+    async def unpin(self, key: str, scope: MemoryScope | None = None, scope_id: str | None = None) -> Fact:
+        """Keep a fact no longer. Raises `NotFound` where there is none."""
+        return await self._live(key, scope, scope_id, lambda old, now: pinned(old, key, now, is_pinned=False))
+
+    async def archive(
+        self, key: str, reason: str = "", scope: MemoryScope | None = None, scope_id: str | None = None
+    ) -> Fact:
+        """Put a fact out of sight, and keep it. Raises `NotFound` where there is none."""
+
+        def change(old: Fact, now: datetime) -> Fact:
+            if not old.is_current(now):
+                raise missing(key)
+            return archived(old, now, reason or "archived by hand")
+
+        return await self._live(key, scope, scope_id, change)
+
+    async def unarchive(self, key: str, scope: MemoryScope | None = None, scope_id: str | None = None) -> Fact:
+        """Put an archived fact back in sight, as if told now. Raises `NotFound` where there is none."""
+        return await self._live(key, scope, scope_id, lambda old, now: unarchived(old, key, now))
+
+    async def archived(self, scope: MemoryScope | None = None, scope_id: str | None = None) -> list[Fact]:
+        """The archived facts, by key, each with its `reason` and, where another fact says it now, `replaced_by`."""
+        return await self._runtime.run(self._archived(self._owner(scope, scope_id)))
 
     async def history(self, key: str, scope: MemoryScope | None = None, scope_id: str | None = None) -> list[Fact]:
         """Every version of a fact, oldest first, the present one included; empty where there never was one.
@@ -353,6 +387,7 @@ class PersistentFacts:
     def _edit(self, given: dict[str, Any], scope: MemoryScope | None, scope_id: str | None) -> Edit:
         owner = self._owner(given.pop("scope", scope), given.pop("scope_id", scope_id))
         key, value = checked_key(given.pop("key")), given.pop("value")
+        given = timed(given, self._runtime.now())
         return Edit(made(owner, self.namespace, key, value, given, self._runtime.now()), given)
 
     async def _store(self, batch: Batch) -> int:
@@ -424,6 +459,17 @@ class PersistentFacts:
                 new = restored(versions[-1], wanted, self._runtime.now(), reason)
                 await self._write(versions[-1], new)
         return new
+
+    async def _live(
+        self, key: str, scope: MemoryScope | None, scope_id: str | None, change: Callable[[Fact, datetime], Fact]
+    ) -> Fact:
+        return await self._runtime.run(self._change(self._owner(scope, scope_id), checked_key(key), change))
+
+    async def _archived(self, owner: Scope) -> list[Fact]:
+        now = self._runtime.now()
+        tests = (Compare("namespace", "eq", self.namespace), Compare("archived_at", "lte", now))
+        found = await self._runtime.store.scan(Where("fact", (owner,), test=All(*tests)), order=(("key", "asc"),))
+        return [fact for fact in map(fact_of, found) if is_archived(fact, now)]
 
     async def _write(self, *chain: Fact) -> None:
         """Write versions of a fact that follow each other, of which the first is stored."""

@@ -37,6 +37,9 @@ FLOORS = (
     (
         "records",
         "edits",
+        "lifecycle",
+        "statements",
+        "reports",
         "versions",
         "links",
         "graphs",
@@ -55,7 +58,7 @@ FLOORS = (
         "testing.*",
     ),
     ("learn", "learn.*", "recall", "recall.*", "maintain", "maintain.*"),
-    ("assemble", "learning", "recalling", "summarising", "contexts"),
+    ("assemble", "learning", "recalling", "summarising", "contexts", "strategies", "maintaining", "sweeping"),
     ("runtime",),
     (
         "ticket",
@@ -72,6 +75,8 @@ FLOORS = (
         "wrapping",
         "wrapping.*",
         "privacy",
+        "upkeep",
+        "stats",
         "providers.base",
         "providers.own",
     ),

@@ -10,12 +10,14 @@ from typing import ClassVar
 from ..lifecycle import archived, changed, joined, outlives
 from ..model import Fact, FactUpdate, slug
 from ..policies import Maintaining
-from ..values import gist, plain
+from ..statements import statement_of
 
 
 @dataclass(frozen=True, slots=True)
 class Deduplicate:
-    """Archives facts that say of the same person or thing the same value in the same words, whatever their keys.
+    """Archives facts that say the same of the same person or thing in the same words.
+
+    Where the text of a fact is but made of its value, its attribute must be the same too.
 
     The one that stays is pinned, lasts longest, is surest or oldest, in this order; tags and sources of the others are
     added to it, and its confidence grows by theirs. Two cats are two: where a fact names its item in its key alone,
@@ -27,15 +29,11 @@ class Deduplicate:
     async def maintain(self, given: Maintaining) -> Sequence[FactUpdate]:
         """An update for each fact that stays and grows, or goes."""
         groups: defaultdict[tuple[object, ...], list[Fact]] = defaultdict(list)
-        for fact in filter(_says_all, given.facts):
-            groups[slug(fact.about), gist(fact.text), gist(plain(fact.value))].append(fact)
+        for fact in given.facts:
+            said = statement_of(fact)
+            if said.words and not said.label[1]:
+                groups[slug(fact.about), fact.schema_type, said.words, said.label[0]].append(fact)
         return [update for group in groups.values() for update in _updates(group, given)]
-
-
-def _says_all(fact: Fact) -> bool:
-    """Whether the text and the value say all there is to know, so that equal ones mean the same."""
-    words = {*gist(fact.text), *gist(plain(fact.value))}
-    return bool(gist(fact.text)) and set(gist(fact.item or "")) <= words
 
 
 def _updates(group: Iterable[Fact], given: Maintaining) -> Iterator[FactUpdate]:

@@ -11,7 +11,8 @@ from typing import ClassVar
 from ..lifecycle import archived, changed, joined, outlives
 from ..model import Fact, FactUpdate, slug
 from ..policies import Maintaining
-from ..values import gist, plain, same
+from ..statements import statement_of
+from ..values import gist, same
 from ..vectors import cosine
 
 LONG = 5  # letters from which on a word may be misspelled
@@ -92,12 +93,12 @@ class _Said:
     """A fact with the words that it has, and those of them that must not differ: numbers, names, negations."""
 
     def __init__(self, fact: Fact, vector: Sequence[float] | None) -> None:
-        item = frozenset(gist(fact.item or ""))
-        text = frozenset(gist(f"{fact.text} {plain(fact.value)}"))
+        said = statement_of(fact)
+        item = said.label[1]
         self.fact = fact
         self.vector = vector
-        self.words = text | item
-        self.marks = {word for word in self.words if _is_mark(word)} | (item - text) | _names(fact.text)
+        self.words = frozenset(said.words) | item
+        self.marks = {word for word in self.words if _is_mark(word)} | item | _names(said.body)
 
 
 @dataclass(slots=True)
