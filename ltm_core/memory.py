@@ -23,10 +23,11 @@ from .providers.base import MemoryProvider
 from .providers.own import OwnProvider
 from .recalling import Pending, Question
 from .redaction import redacted
-from .reports import MaintenanceReport, Swept
+from .reports import MaintenanceReport, Stats, Swept
 from .runtime import Runtime
 from .scope import DEFAULT_TENANT, Identity, MemoryScope, check_id
 from .sessions import Sessions
+from .stats import stats_of, subject_of
 from .stores.items import Items
 from .strategies import EVERY, USUAL, period_of, strategies_of
 from .threads import Threads
@@ -263,6 +264,24 @@ class AsyncMemory:
         )
         owners = owners_of(who, scope)
         return await self.runtime.teach(maintained(self.runtime, chosen, owners, namespace, dry_run=dry_run))
+
+    async def stats(
+        self,
+        user_id: str | None = None,
+        *,
+        session_id: str | None = None,
+        agent_id: str | None = None,
+        estimates: bool = True,
+    ) -> Stats:
+        """Counts of what is remembered of one person, session or agent or, for operators, of everybody.
+
+        The database counts; `estimates` (tokens, duplicates, junk) read the facts themselves.
+        """
+        who = identity(
+            self.runtime.name, self.runtime.tenant, user_id=user_id, session_id=session_id, agent_id=agent_id
+        )
+        subject = await self.runtime.run(subject_of(self.runtime, who))
+        return await self.runtime.teach(stats_of(self.runtime, subject, estimates=estimates))
 
     async def sweep(self) -> Swept:
         """Remove for good what is over, of everybody: sessions, facts that expired, facts deleted beyond `retention`.

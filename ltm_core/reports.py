@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime
+from typing import Any
 
 from pydantic import Field
 
 from .model import FactUpdate, Model
+from .scope import MemoryScope
 
 
 class StrategyReport(Model):
@@ -112,3 +115,73 @@ class Swept(Model):
     sessions: int = 0
     expired: int = 0
     deleted: int = 0
+
+
+class UsedFact(Model):
+    """A fact with how often it was used."""
+
+    id: str
+    key: str
+    text: str
+    scope: MemoryScope
+    scope_id: str
+    access_count: int
+    last_accessed_at: datetime | None = None
+
+
+class Stats(Model):
+    """Counts of what is remembered of one person, or of everybody.
+
+    Attributes:
+        people: How many persons, sessions and agents have any fact.
+        facts: Current facts; `archived` and `deleted` ones are counted beside them.
+        by_type, by_category, by_scope, by_source: Current facts by `memory_type`, `category`, `scope`, `source_type`.
+        per_day, per_week: Facts that were made on the last days, and in the last weeks (by their Monday), UTC.
+        most_used, least_used: Of the facts that were ever used.
+        unused: How many current facts were never used.
+        tokens: What all current facts cost in a prompt; None where it was not asked for, as for the next two.
+        duplicates: How many facts `deduplicate` would archive.
+        junk: How many of the others have no word that says anything, are hardly believed (confidence below 0.2), or
+            would be archived by `archive`.
+    """
+
+    people: int = 0
+    facts: int = 0
+    archived: int = 0
+    deleted: int = 0
+    by_type: dict[str, int] = Field(default_factory=dict)
+    by_category: dict[str, int] = Field(default_factory=dict)
+    by_scope: dict[str, int] = Field(default_factory=dict)
+    by_source: dict[str, int] = Field(default_factory=dict)
+    per_day: dict[date, int] = Field(default_factory=dict)
+    per_week: dict[date, int] = Field(default_factory=dict)
+    most_used: list[UsedFact] = Field(default_factory=list)
+    least_used: list[UsedFact] = Field(default_factory=list)
+    unused: int = 0
+    tokens: int | None = None
+    duplicates: int | None = None
+    junk: int | None = None
+
+    def plus(self, other: Stats, most: int) -> Stats:
+        """Both in one; of the most and the least used, `most` each."""
+        numbers = ("people", "facts", "archived", "deleted", "unused", "tokens", "duplicates", "junk")
+        tallies = ("by_type", "by_category", "by_scope", "by_source", "per_day", "per_week")
+        used = sorted([*self.most_used, *other.most_used], key=_most_used_first)[:most]
+        unused = sorted([*self.least_used, *other.least_used], key=_most_used_first, reverse=True)[:most]
+        summed: dict[str, Any] = {name: _sum(getattr(self, name), getattr(other, name)) for name in numbers}
+        summed |= {name: _added(getattr(self, name), getattr(other, name)) for name in tallies}
+        return self.model_copy(update={**summed, "most_used": used, "least_used": unused})
+
+
+def _added(one: Mapping[Any, int], other: Mapping[Any, int]) -> dict[Any, int]:
+    return {
+        name: one.get(name, 0) + other.get(name, 0) for name in (*one, *(name for name in other if name not in one))
+    }
+
+
+def _sum(one: int | None, other: int | None) -> int | None:
+    return None if one is None is other else (one or 0) + (other or 0)
+
+
+def _most_used_first(fact: UsedFact) -> tuple[int, str]:
+    return (-fact.access_count, fact.id)

@@ -189,6 +189,7 @@ class Memory:
     forget = blocking(AsyncMemory.forget)
     maintain = blocking(AsyncMemory.maintain)
     sweep = blocking(AsyncMemory.sweep)
+    stats = blocking(AsyncMemory.stats)
     flush = blocking(AsyncMemory.flush)
 
     @property
