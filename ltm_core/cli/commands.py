@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from .. import InvalidInput, Memory, MemoryScope, NotFound
-from . import show
+from . import maintenance, show
 from .place import Place, located, wrong_call
 from .values import value_of
 
@@ -37,6 +37,9 @@ runs = typer.Typer(help="What durable runs have reached.", cls=ListedByDefault, 
 app.add_typer(facts, name="facts")
 app.add_typer(jobs, name="jobs")
 app.add_typer(runs, name="runs")
+app.command()(maintenance.maintain)
+app.command()(maintenance.sweep)
+app.command()(maintenance.stats)
 
 
 class Kind(StrEnum):
@@ -276,20 +279,31 @@ def worker(
     once: Annotated[
         bool, typer.Option("--once", help="End when nothing waits; exit with 1 if something could not be learned.")
     ] = False,
+    maintain: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--maintain", metavar="STRATEGY", help="Keep all facts in order by this too; as often as you like."
+        ),
+    ] = None,
+    maintain_every: Annotated[
+        float, typer.Option("--maintain-every", min=0.01, metavar="HOURS", help="How often, for all workers together.")
+    ] = 24.0,
+    retention: maintenance.Days = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing but why it cannot go on.")] = False,
 ) -> None:
     """Learn what waits in a database, for all tenants: as many of these, on as many machines, as you like.
 
     SIGTERM or Ctrl-C ends it and gives back what is in hand; a second one ends it at once. Nothing is lost either way.
     """
-    from .worker import Assignment, work
+    from .worker import Assignment, Upkeep, work
 
     if memory is not None and (url is not None or model is not None):
         raise wrong_call("--memory brings its own database and model. Leave out the URL and --model")
     place = None if memory is not None else url or os.environ.get("LTM_DB")
     if memory is None and place is None:
         raise wrong_call("It is not said which database. Pass its URL, or set LTM_DB")
-    raise typer.Exit(work(Assignment(place, concurrency, model, memory, once), quiet=quiet))
+    upkeep = Upkeep(tuple(maintain or ()), maintain_every, retention)
+    raise typer.Exit(work(Assignment(place, concurrency, model, memory, once, upkeep), quiet=quiet))
 
 
 @facts.command("list")

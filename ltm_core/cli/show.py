@@ -118,6 +118,11 @@ def checkpoints_table(checkpoints: Iterable[Checkpoint]) -> Table:
     return _table(("run", "step", "saved (UTC)", "state"), rows, whole=("run", "saved (UTC)"))
 
 
+def rows_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    """Rows under their headings."""
+    return _table(columns, rows)
+
+
 def said(message: Message) -> str:
     """A message with its time and speaker."""
     day = f"{message.created_at:%Y-%m-%d} " if message.created_at else ""
