@@ -128,3 +128,30 @@ def following(present: Fact, told: Fact, now: datetime) -> list[Fact]:
         return []
     since = ended if present.valid_from is None else max(present.valid_from, ended)
     return [present.model_copy(update={"version": told.version + 1, "updated_at": now, "valid_from": since})]
+
+
+def archived(old: Fact, key: str, reason: str, now: datetime) -> Fact:
+    """The next version of `old`, put aside. Raises `NotFound` where it is not current."""
+    if not old.is_current(now):
+        raise missing(key)
+    return _noted(old, now, reason, archived_at=now)
+
+
+def unarchived(old: Fact, key: str, reason: str, now: datetime) -> Fact:
+    """The next version of `old`, back again; itself where it is not put aside. Raises `NotFound` if it is deleted."""
+    if old.deleted_at:
+        raise missing(key)
+    return old if old.archived_at is None else _noted(old, now, reason, archived_at=None)
+
+
+def pinned(old: Fact, key: str, pin: bool, now: datetime) -> Fact:
+    """The next version of `old`, pinned or not; itself where it is so. Raises `NotFound` where it is not current."""
+    if not old.is_current(now):
+        raise missing(key)
+    return old if old.pinned is pin else _noted(old, now, "pinned" if pin else "unpinned", pinned=pin)
+
+
+def _noted(old: Fact, now: datetime, reason: str, **changed: Any) -> Fact:
+    """The next version of `old`, which says the same of the world."""
+    noted = {"version": old.version + 1, "updated_at": now, "reason": reason, "created_by": "user"}
+    return old.model_copy(update={**noted, **changed})

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .assemble import policies_of, store_of
 from .bulk import Batch, Edit, batches
-from .edits import checked_key, deleted, following, made, missing, restored, successor
+from .edits import archived, checked_key, deleted, following, made, missing, pinned, restored, successor, unarchived
 from .errors import ConflictError, NotFound
 from .filters import condition, fact_filters
 from .learn.commit import history, writes_for
@@ -151,6 +151,26 @@ class PersistentFacts:
     async def delete(self, key: str, scope: MemoryScope | None = None, scope_id: str | None = None) -> bool:
         """Delete a fact; False where there is none. Its history stays, and `add` revives it."""
         return await self._runtime.run(self._delete(self._owner(scope, scope_id), checked_key(key)))
+
+    async def archive(
+        self, key: str, reason: str, scope: MemoryScope | None = None, scope_id: str | None = None
+    ) -> Fact:
+        """Put a fact aside: it is kept, but no longer found or recalled. Raises `NotFound` where it is not current."""
+        return await self._noted(scope, scope_id, key, lambda old, now: archived(old, key, reason, now))
+
+    async def unarchive(
+        self, key: str, scope: MemoryScope | None = None, scope_id: str | None = None, reason: str = "unarchived"
+    ) -> Fact:
+        """Bring a fact back that was put aside. Raises `NotFound` where there is none, or it is deleted."""
+        return await self._noted(scope, scope_id, key, lambda old, now: unarchived(old, key, reason, now))
+
+    async def pin(self, key: str, scope: MemoryScope | None = None, scope_id: str | None = None) -> Fact:
+        """Always show a fact, and let learning leave it as it is. Raises `NotFound` where it is not current."""
+        return await self._noted(scope, scope_id, key, lambda old, now: pinned(old, key, True, now))
+
+    async def unpin(self, key: str, scope: MemoryScope | None = None, scope_id: str | None = None) -> Fact:
+        """Undo `pin`."""
+        return await self._noted(scope, scope_id, key, lambda old, now: pinned(old, key, False, now))
 
     async def search(
         self, query: str, scope: MemoryScope | None = None, scope_id: str | None = None, limit: int = 10
@@ -450,6 +470,11 @@ class PersistentFacts:
                 if new is not old:
                     await self._write(old, new, *following(old, new, new.updated_at))
         return new
+
+    async def _noted(
+        self, scope: MemoryScope | None, scope_id: str | None, key: str, change: Callable[[Fact, datetime], Fact]
+    ) -> Fact:
+        return await self._runtime.run(self._change(self._owner(scope, scope_id), checked_key(key), change))
 
     async def _rollback(self, owner: Scope, key: str, number: int, reason: str) -> Fact:
         async for attempt in attempts(30):

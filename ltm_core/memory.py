@@ -185,6 +185,7 @@ class AsyncMemory:
         dates: bool = True,
         as_of: datetime | None = None,
         known_at: datetime | None = None,
+        links: int = 0,
     ) -> Recalled:
         """What matters for `query`, ranked, within a budget, and as text for a prompt.
 
@@ -204,6 +205,7 @@ class AsyncMemory:
             dates: Whether days that the query speaks of ("in May", "last summer") bring what was said in them forward.
             as_of: What was true in the world then, and what was said until then.
             known_at: What was stored then. Both read all of the history, and compare words only.
+            links: How many links to go along from the best facts, to what is linked with them.
         """
         who = self._who(user_id, session_id, agent_id)
         asked = Question(
@@ -219,6 +221,7 @@ class AsyncMemory:
             pending,
             dates,
             Moment.of(as_of, known_at),
+            links,
         )
         return await self.runtime.run(self.runtime.recalling.recall(asked))
 

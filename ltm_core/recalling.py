@@ -23,6 +23,7 @@ from .model import Fact, Message, Recalled
 from .policies import CountTokens, Item, Policies, Ranked, Ranking, Rendering, Strategy
 from .recall.budget import Prices, fit, fit_pending, stable_facts
 from .recall.gather import Found, Viewer, candidates, items_of, read_best, unshadowed, visible_facts, visible_messages
+from .recall.linked import starts, with_linked
 from .recall.past import as_they_were, past_store
 from .recall.rank import ALSO, STRATEGIES, weights
 from .recall.render import LATE, STABLE, line, pending_line
@@ -60,6 +61,7 @@ class Question:
     pending: Pending = True
     dates: bool = True
     moment: Moment | None = None
+    links: int = 0
 
     def __post_init__(self) -> None:
         if isinstance(self.strategy, str) and self.strategy not in STRATEGIES:
@@ -69,8 +71,10 @@ class Question:
             raise InvalidInput(
                 f"Nothing to include is called {self.include!r}. Use ('facts',) or ('facts', 'messages')."
             )
-        if (self.limit or 0) < 0 or (self.max_tokens or 0) < 0:
-            raise InvalidInput("limit and max_tokens cannot be negative. Pass None for no limit.")
+        if (self.limit or 0) < 0 or (self.max_tokens or 0) < 0 or self.links < 0:
+            raise InvalidInput(
+                "limit, max_tokens and links cannot be negative. Pass None for no limit, 0 for no links."
+            )
 
 
 class Recalling:
@@ -90,7 +94,7 @@ class Recalling:
         await self._check_session(asked.who)
         waiting = await self._pending(asked)  # before the facts: what is learned in between is seen twice, not never
         given, stable = await self._gather(asked)
-        ranked = await self._reranked(asked, self._ranked(asked, given))
+        ranked = await self._linked(asked, await self._reranked(asked, self._ranked(asked, given)))
         pending = fit_pending(waiting, max_tokens=asked.max_tokens, prices=self._prices)
         fitted = fit(
             ranked,
@@ -227,6 +231,18 @@ class Recalling:
             for each, score in zip(best, scores, strict=True)
         ]
         return [*sorted(again, key=lambda each: -each.score), *others]
+
+    async def _linked(self, asked: Question, ranked: Sequence[Ranked]) -> Sequence[Ranked]:
+        """What was ranked, and among it what is linked with the best."""
+        if not asked.links or asked.moment or asked.strategy != "relevant":
+            return ranked
+        now, scopes = self._policies.clock(), asked.who.scopes
+        visible = visible_facts(asked.who, asked.namespace, now)
+        shown = visible.also(asked.filters) if asked.filters else visible
+        reached = await self._store.walk(shown, starts(ranked), asked.links)
+        open_ = await unshadowed(self._store, visible, [step.record for step in reached])
+        items = items_of([Found(record, {}) for record in open_], scopes, now, None)
+        return with_linked(ranked, reached, {item.content.id or "": item for item in items})
 
     def _ranked(self, asked: Question, given: Ranking) -> Sequence[Ranked]:
         if callable(asked.strategy):

@@ -231,3 +231,31 @@ async def test_a_graph_is_drawn_as_json(facts: PersistentFacts) -> None:
     ]
     with pytest.raises(InvalidInput, match="Use graphml or json"):
         await facts.graph("dot", scope_id="ann")
+
+
+async def test_recall_goes_along_links_where_it_is_asked_to(url: str) -> None:
+    async with AsyncMemory(url, background=False) as memory:
+        for key, text in (
+            ("rain", "It pours in Bergen."),
+            ("flood", "The cellar is wet."),
+            ("bill", "It costs a lot."),
+        ):
+            await memory.facts.add(key, key, scope_id="ann", text=text)
+        await memory.facts.add("other", "x", scope_id="ann", text="Bergen has a harbour.")
+        await memory.facts.link("rain", "flood", "causes", 0.8, scope_id="ann")
+        await memory.facts.link("flood", "bill", "causes", 0.8, scope_id="ann")
+
+        async def recalled(**asked: Any) -> list[str]:
+            asked = {"min_relevance": 0.01, **asked}
+            found = await memory.recall("Does it pour in Bergen?", user_id="ann", **asked)
+            return [fact.key for fact in found.facts]
+
+        assert await recalled() == ["rain", "other", "bill", "flood"]  # the last two only happen to be there
+        assert await recalled(links=1) == ["rain", "other", "flood", "bill"]
+        assert await recalled(min_relevance=0.1) == ["rain", "other"]
+        assert await recalled(min_relevance=0.1, links=1) == ["rain", "other", "flood"]
+        assert await recalled(min_relevance=0.1, links=2) == ["rain", "other", "flood", "bill"]
+        hidden = {"key": {"ne": "flood"}}
+        assert await recalled(min_relevance=0.1, links=2, filters=hidden) == ["rain", "other"]
+        with pytest.raises(InvalidInput, match="links"):
+            await recalled(links=-1)

@@ -216,6 +216,35 @@ def test_versions_that_were_stored_at_one_instant_answer_in_their_order(clock: C
     assert as_it_was([one, two], Moment.of(now, now) or Moment(now, None)) == two
 
 
+async def test_what_is_archived_is_put_aside_and_comes_back(memory: AsyncMemory, clock: Clock) -> None:
+    await memory.facts.add("home", "Lisbon", scope_id="ann", tags=["x"])
+    clock.advance(days=1)
+    aside = await memory.facts.archive("home", "she asked for it", scope_id="ann")
+    assert (aside.version, aside.archived_at, aside.reason) == (2, clock(), "she asked for it")
+    assert await memory.facts.get("home", scope_id="ann") is None
+    assert await memory.facts.filter(scope_id="ann", tags=["x"], limit=5) == []
+    assert not (await memory.recall("home in Lisbon", user_id="ann")).facts
+    with pytest.raises(NotFound):
+        await memory.facts.archive("home", "again", scope_id="ann")
+    clock.advance(days=1)
+    back = await memory.facts.unarchive("home", scope_id="ann")
+    assert (back.version, back.archived_at) == (3, None)
+    assert await memory.facts.unarchive("home", scope_id="ann") == back
+    assert [fact.value for fact in await memory.facts.filter(scope_id="ann", tags=["x"], limit=5)] == ["Lisbon"]
+    await memory.facts.delete("home", scope_id="ann")
+    with pytest.raises(NotFound):
+        await memory.facts.unarchive("home", scope_id="ann")
+
+
+async def test_pins_are_versions_too(memory: AsyncMemory) -> None:
+    await memory.facts.add("home", "Lisbon", scope_id="ann")
+    assert (await memory.facts.pin("home", scope_id="ann")).pinned
+    assert (await memory.facts.pin("home", scope_id="ann")).version == 2
+    assert not (await memory.facts.unpin("home", scope_id="ann")).pinned
+    with pytest.raises(NotFound):
+        await memory.facts.pin("other", scope_id="ann")
+
+
 # Any sequence of operations
 
 
@@ -234,7 +263,7 @@ operations = st.lists(
     st.one_of(
         st.tuples(st.just("add"), st.sampled_from(KEYS), values, days, days),
         st.tuples(st.just("update"), st.sampled_from(KEYS), values, days, days),
-        st.tuples(st.just("archive"), st.sampled_from(KEYS)),
+        st.tuples(st.sampled_from(["archive", "unarchive"]), st.sampled_from(KEYS)),
         st.tuples(st.just("delete"), st.sampled_from(KEYS)),
         st.tuples(st.just("rollback"), st.sampled_from(KEYS), st.integers(1, 6)),
         st.tuples(st.just("learn"), st.sampled_from(["set home Oslo", "set home Rome", "drop home", "set theme dark"])),
@@ -255,9 +284,9 @@ async def done(memory: AsyncMemory, now: datetime, what: str, key: str, *given: 
     elif what == "delete":
         await facts.delete(key, scope_id="ann")
     elif what == "archive":
-        present = await facts.get(key, scope_id="ann")
-        if present is not None:
-            await facts.update(key, present.value, scope_id="ann", archived_at=now)
+        await facts.archive(key, "put aside", scope_id="ann")
+    elif what == "unarchive":
+        await facts.unarchive(key, scope_id="ann")
     else:
         value, since, until = given
         times = {"valid_from": since, "valid_to": until}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ from sqlalchemy import (
     CTE,
     ColumnElement,
     Integer,
+    Join,
     Label,
     Select,
     Table,
@@ -20,11 +22,13 @@ from sqlalchemy import (
     or_,
     select,
 )
+from sqlalchemy.ext.compiler import compiles
 
 from ..base import Direction
 from .tables import LAYOUTS, TABLES
 
 Test = ColumnElement[bool]
+_BACK: Mapping[Direction, Direction] = {"out": "in", "in": "out", "both": "both"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,23 @@ class Walls:
     links: Test
 
 
+class InOrder(Join):
+    """A join whose left side is gone through first: SQLite knows no sizes and would begin with all links there are."""
+
+    inherit_cache = True
+
+
+@compiles(InOrder)
+def _join(join: InOrder, compiler: Any, **how: Any) -> str:
+    return str(compiler.visit_join(join, **how))
+
+
+@compiles(InOrder, "sqlite")
+def _cross_join(join: InOrder, compiler: Any, **how: Any) -> str:
+    left, right = (compiler.process(side, **{**how, "asfrom": True}) for side in (join.left, join.right))
+    return f"{left} CROSS JOIN {right} ON {compiler.process(join.onclause, **{**how, 'asfrom': False})}"
+
+
 def walk(kind: str, direction: Direction, walls: Walls) -> Select[Any]:
     """The cells of each node that is reached, its depth, and the cells of each link that arrives from one less.
 
@@ -45,13 +66,13 @@ def walk(kind: str, direction: Direction, walls: Walls) -> Select[Any]:
     near = _reached(kind, direction, walls)
     nearest = select(near.c.id, func.min(near.c.depth).label("depth")).group_by(near.c.id).cte("nearest")
     before, node, link = nearest.alias("before"), TABLES[kind], TABLES["link"]
-    arrives = and_(
-        before.c.depth == nearest.c.depth - 1, _leads(link, before.c.id, nearest.c.id, direction), walls.links
-    )
+    back = _BACK[direction]
+    arrives = and_(_touches(link, nearest.c.id, back), walls.links)
+    begins = and_(before.c.id == _other_end(link, nearest.c.id, back), before.c.depth == nearest.c.depth - 1)
     cells = [node.c[name] for name in LAYOUTS[kind].names]
     of_link = [_named(link, name) for name in LAYOUTS["link"].names]
-    reached = nearest.join(node, node.c.id == nearest.c.id).join(before, before.c.depth == nearest.c.depth - 1)
-    found = select(*cells, nearest.c.depth, *of_link).select_from(reached.join(link, arrives))
+    steps = InOrder(InOrder(InOrder(nearest, node, node.c.id == nearest.c.id), link, arrives), before, begins)
+    found = select(*cells, nearest.c.depth, *of_link).select_from(steps)
     return found.where(nearest.c.depth > 0).order_by(nearest.c.depth, nearest.c.id)
 
 
@@ -59,11 +80,11 @@ def _reached(kind: str, direction: Direction, walls: Walls) -> CTE:
     node, link = TABLES[kind], TABLES["link"]
     begun = select(node.c.id, literal_column("0", Integer()).label("depth")).where(walls.start)
     near = begun.cte("near", recursive=True)
-    here = near.c.id
-    step = near.join(link, _touches(link, here, direction)).join(node, _other_end(link, here, direction, node))
-    further = select(node.c.id, near.c.depth + 1).select_from(step)
+    along = and_(_touches(link, near.c.id, direction), walls.links)
+    there = node.c.id == _other_end(link, near.c.id, direction)
+    further = select(node.c.id, near.c.depth + 1).select_from(InOrder(InOrder(near, link, along), node, there))
     within = near.c.depth < bindparam("depth", type_=Integer())
-    return near.union(further.where(within, walls.links, walls.nodes))
+    return near.union(further.where(within, walls.nodes))
 
 
 def _touches(link: Table, here: ColumnElement[str], direction: Direction) -> Test:
@@ -72,15 +93,10 @@ def _touches(link: Table, here: ColumnElement[str], direction: Direction) -> Tes
     return (link.c.source if direction == "out" else link.c.target) == here
 
 
-def _other_end(link: Table, here: ColumnElement[str], direction: Direction, node: Table) -> Test:
+def _other_end(link: Table, here: ColumnElement[str], direction: Direction) -> ColumnElement[str]:
     if direction == "both":
-        return node.c.id == case((link.c.source == here, link.c.target), else_=link.c.source)
-    return node.c.id == (link.c.target if direction == "out" else link.c.source)
-
-
-def _leads(link: Table, here: ColumnElement[str], there: ColumnElement[str], direction: Direction) -> Test:
-    out, back = (and_(link.c.source == one, link.c.target == other) for one, other in ((here, there), (there, here)))
-    return or_(out, back) if direction == "both" else out if direction == "out" else back
+        return case((link.c.source == here, link.c.target), else_=link.c.source)
+    return link.c.target if direction == "out" else link.c.source
 
 
 def _named(link: Table, name: str) -> Label[Any]:
