@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from .attributes import attribute
 from .errors import InvalidInput, NotFound
-from .model import Fact, in_utc, split_key, valid_json
+from .model import Fact, Upkeep, in_utc, split_key, valid_json
 from .records import fact_id
 from .scope import Scope
 
@@ -141,7 +141,7 @@ def unarchived(old: Fact, key: str, reason: str, now: datetime) -> Fact:
     """The next version of `old`, back again; itself where it is not put aside. Raises `NotFound` if it is deleted."""
     if old.deleted_at:
         raise missing(key)
-    return old if old.archived_at is None else _noted(old, now, reason, archived_at=None)
+    return old if old.archived_at is None else _noted(old, now, reason, archived_at=None, replaced_by=None, told_at=now)
 
 
 def pinned(old: Fact, key: str, pin: bool, now: datetime) -> Fact:
@@ -153,5 +153,15 @@ def pinned(old: Fact, key: str, pin: bool, now: datetime) -> Fact:
 
 def _noted(old: Fact, now: datetime, reason: str, **changed: Any) -> Fact:
     """The next version of `old`, which says the same of the world."""
-    noted = {"version": old.version + 1, "updated_at": now, "reason": reason, "created_by": "user"}
-    return old.model_copy(update={**noted, **changed})
+    return upkept(old, now, reason=reason, created_by="user", **changed)
+
+
+def upkept(fact: Fact, now: datetime, **fields: Any) -> Fact:
+    """The next version of `fact`, changed but not told anew.
+
+    `told_at` and `told_confidence` may be among what is `fields`; a new confidence counts as told otherwise.
+    """
+    told_at = fields.pop("told_at", fact.told_at)
+    confidence = fields.pop("told_confidence", fields.get("confidence", fact.told_confidence))
+    upkeep = Upkeep(at=now, told_at=told_at, confidence=confidence)
+    return fact.model_copy(update={**fields, "version": fact.version + 1, "updated_at": now, "upkeep": upkeep})

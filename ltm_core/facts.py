@@ -15,7 +15,7 @@ from .errors import ConflictError, NotFound
 from .filters import condition, fact_filters
 from .learn.commit import history, writes_for
 from .learning import Destination
-from .lifecycle import archived, is_archived, pinned, timed, unarchived
+from .lifecycle import is_archived, timed
 from .linking import Linking
 from .llm import Complete
 from .model import Candidate, Fact, FactUpdate, Link, Messages, Operation, RelatedFact, messages_of, split_key
@@ -241,33 +241,6 @@ class PersistentFacts:
         pages = (Sorting.of(order), limit, after)
         return await self._runtime.run(self._filter(self._owner(scope, scope_id), tests, pages, moment))
 
-    async def pin(self, key: str, scope: MemoryScope | None = None, scope_id: str | None = None) -> Fact:
-        """Keep a fact: it stands in the stable block of every recall, and no maintenance touches it.
-
-        Raises `NotFound` where there is none.
-        """
-        return await self._live(key, scope, scope_id, lambda old, now: pinned(old, key, now, is_pinned=True))
-
-    async def unpin(self, key: str, scope: MemoryScope | None = None, scope_id: str | None = None) -> Fact:
-        """Keep a fact no longer. Raises `NotFound` where there is none."""
-        return await self._live(key, scope, scope_id, lambda old, now: pinned(old, key, now, is_pinned=False))
-
-    async def archive(
-        self, key: str, reason: str = "", scope: MemoryScope | None = None, scope_id: str | None = None
-    ) -> Fact:
-        """Put a fact out of sight, and keep it. Raises `NotFound` where there is none."""
-
-        def change(old: Fact, now: datetime) -> Fact:
-            if not old.is_current(now):
-                raise missing(key)
-            return archived(old, now, reason or "archived by hand")
-
-        return await self._live(key, scope, scope_id, change)
-
-    async def unarchive(self, key: str, scope: MemoryScope | None = None, scope_id: str | None = None) -> Fact:
-        """Put an archived fact back in sight, as if told now. Raises `NotFound` where there is none."""
-        return await self._live(key, scope, scope_id, lambda old, now: unarchived(old, key, now))
-
     async def archived(self, scope: MemoryScope | None = None, scope_id: str | None = None) -> list[Fact]:
         """The archived facts, by key, each with its `reason` and, where another fact says it now, `replaced_by`."""
         return await self._runtime.run(self._archived(self._owner(scope, scope_id)))
@@ -484,11 +457,6 @@ class PersistentFacts:
                 new = restored(versions[-1], wanted, self._runtime.now(), reason)
                 await self._write(versions[-1], new)
         return new
-
-    async def _live(
-        self, key: str, scope: MemoryScope | None, scope_id: str | None, change: Callable[[Fact, datetime], Fact]
-    ) -> Fact:
-        return await self._runtime.run(self._change(self._owner(scope, scope_id), checked_key(key), change))
 
     async def _archived(self, owner: Scope) -> list[Fact]:
         now = self._runtime.now()

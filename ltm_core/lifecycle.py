@@ -1,4 +1,4 @@
-"""The life of a fact: when it ends, pinned, archived, kept in order. Nothing is stored here.
+"""The life of a fact under maintenance: when it ends, put aside, joined. Nothing is stored here.
 
 None of these tells a fact anew: `Fact.told_at` stays what it was, so that recall takes nothing for fresh.
 """
@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from .edits import missing
+from .edits import upkept
 from .errors import InvalidInput
-from .model import Fact, FactUpdate, Upkeep
+from .model import Fact, FactUpdate
 from .values import union
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
@@ -40,42 +40,15 @@ def lifetime(given: object, name: str) -> timedelta:
     return time
 
 
-def upkept(fact: Fact, now: datetime, **fields: Any) -> Fact:
-    """The next version of `fact`, changed but not told anew.
-
-    `told_at` and `told_confidence` may be among what is `fields`; a new confidence counts as told otherwise.
-    """
-    told_at = fields.pop("told_at", fact.told_at)
-    confidence = fields.pop("told_confidence", fields.get("confidence", fact.told_confidence))
-    upkeep = Upkeep(at=now, told_at=told_at, confidence=confidence)
-    return fact.model_copy(update={**fields, "version": fact.version + 1, "updated_at": now, "upkeep": upkeep})
-
-
 def changed(previous: Fact, fact: Fact) -> FactUpdate:
     """That `previous` became `fact`, whose reason is the reason."""
     return FactUpdate(operation="UPDATE", fact=fact, previous=previous, reason=fact.reason)
 
 
-def pinned(fact: Fact, key: str, now: datetime, *, is_pinned: bool) -> Fact:
-    """The next version of `fact`, pinned or no longer; itself where it is so already. Raises `NotFound`."""
-    if not fact.is_current(now):
-        raise missing(key)
-    reason = "pinned by hand" if is_pinned else "unpinned by hand"
-    return fact if fact.pinned is is_pinned else upkept(fact, now, pinned=is_pinned, reason=reason)
-
-
-def archived(fact: Fact, now: datetime, reason: str, replaced_by: Fact | None = None) -> Fact:
-    """The next version of `fact`, out of sight but kept; `replaced_by` is what says it now."""
+def put_aside(fact: Fact, now: datetime, reason: str, replaced_by: Fact | None = None) -> Fact:
+    """The next version of `fact`, archived; `replaced_by` is what says it now."""
     by = replaced_by.id if replaced_by is not None else None
     return upkept(fact, now, archived_at=now, replaced_by=by, reason=reason)
-
-
-def unarchived(fact: Fact, key: str, now: datetime) -> Fact:
-    """The next version of `fact`, in sight again, as if told now. Raises `NotFound` where it is not archived."""
-    if not is_archived(fact, now):
-        raise missing(key)
-    back = {"archived_at": None, "replaced_by": None, "upkeep": None, "reason": "unarchived by hand"}
-    return fact.model_copy(update={**back, "version": fact.version + 1, "updated_at": now})
 
 
 def is_archived(fact: Fact, now: datetime) -> bool:

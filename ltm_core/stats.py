@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any, ClassVar
 
-from .lifecycle import archived, changed
+from .lifecycle import changed, put_aside
 from .maintain.archive import Archive
 from .maintain.deduplicate import Deduplicate
 from .maintaining import Whose
@@ -126,7 +126,7 @@ class Junk:
         """An update for each fact that could go."""
         stale = {update.fact.id for update in await Archive().maintain(given) if update.fact is not None}
         useless = (fact for fact in given.facts if fact.id in stale or _is_useless(fact))
-        return [changed(fact, archived(fact, given.now, "junk: of little use")) for fact in useless]
+        return [changed(fact, put_aside(fact, given.now, "junk: of little use")) for fact in useless]
 
 
 def _is_useless(fact: Fact) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import ClassVar
 
-from ..lifecycle import archived, changed, lifetime
+from ..lifecycle import changed, lifetime, put_aside
 from ..model import Fact, FactUpdate
 from ..policies import Maintaining
 
@@ -37,4 +37,4 @@ class Archive:
     def _archived(self, fact: Fact, given: Maintaining) -> FactUpdate:
         since = f"{given.used_at(fact):%Y-%m-%d}"
         reason = f"archive: neither used nor told since {since}, of dynamic importance {given.importance(fact):.3f}"
-        return changed(fact, archived(fact, given.now, reason))
+        return changed(fact, put_aside(fact, given.now, reason))

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ..lifecycle import archived, changed, joined, outlives
+from ..lifecycle import changed, joined, outlives, put_aside
 from ..model import Fact, FactUpdate, slug
 from ..policies import Maintaining
 from ..statements import statement_of
@@ -45,7 +45,7 @@ def _updates(group: Iterable[Fact], given: Maintaining) -> Iterator[FactUpdate]:
     if grown is not kept:
         yield changed(kept, grown)
     for fact in gone:
-        yield changed(fact, archived(fact, given.now, f"deduplicate: {kept.key} says the same", kept))
+        yield changed(fact, put_aside(fact, given.now, f"deduplicate: {kept.key} says the same", kept))
 
 
 def _worth(fact: Fact) -> tuple[object, ...]:

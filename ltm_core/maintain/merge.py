@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from typing import ClassVar
 
-from ..lifecycle import archived, changed, joined, outlives
+from ..lifecycle import changed, joined, outlives, put_aside
 from ..model import Fact, FactUpdate, slug
 from ..policies import Maintaining
 from ..statements import statement_of
@@ -58,7 +58,7 @@ class Merge:
             if grown is not kept:
                 yield changed(kept, grown)
             for fact in others:
-                yield changed(fact, archived(fact, given.now, f"merge: {kept.key} says as much or more", kept))
+                yield changed(fact, put_aside(fact, given.now, f"merge: {kept.key} says as much or more", kept))
 
     def _clusters(self, said: Sequence[_Said]) -> list[tuple[Fact, list[Fact]]]:
         """What stays, each with what goes because of it. What stays is nowhere alike, so a second run finds nothing."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ..errors import ConfigurationError
-from ..lifecycle import archived, changed
+from ..lifecycle import changed, put_aside
 from ..model import Fact, FactUpdate
 from ..policies import Maintaining
 
@@ -52,7 +52,7 @@ class Prune:
         bounds = {"tokens": self.max_tokens, "facts": self.max_facts}
         most = " and ".join(f"{bound} {what}" for what, bound in bounds.items() if bound is not None)
         reason = f"prune: of dynamic importance {given.importance(fact):.3f}, beyond {most}"
-        return changed(fact, archived(fact, given.now, reason))
+        return changed(fact, put_aside(fact, given.now, reason))
 
 
 def _rank(fact: Fact, given: Maintaining) -> tuple[object, ...]:

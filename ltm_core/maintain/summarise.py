@@ -14,7 +14,8 @@ from typing import Any, ClassVar
 
 from ..asking import ask_json
 from ..attributes import attribute, attributes
-from ..lifecycle import archived, changed, lifetime, united, upkept
+from ..edits import upkept
+from ..lifecycle import changed, lifetime, put_aside, united
 from ..llm import Complete
 from ..model import Fact, FactUpdate, fact_key, slug, valid_text
 from ..policies import Maintaining
@@ -80,7 +81,7 @@ class Summarise:
         why = f"summarise: part of {made.key}"
         return [
             FactUpdate(operation="UPDATE" if earlier else "ADD", fact=made, previous=earlier, reason=made.reason),
-            *(changed(fact, archived(fact, given.now, why, made)) for fact in facts),
+            *(changed(fact, put_aside(fact, given.now, why, made)) for fact in facts),
         ]
 
     async def _text(self, statements: Sequence[str], complete: Complete | None) -> str:
