@@ -163,5 +163,5 @@ def upkept(fact: Fact, now: datetime, **fields: Any) -> Fact:
     """
     told_at = fields.pop("told_at", fact.told_at)
     confidence = fields.pop("told_confidence", fields.get("confidence", fact.told_confidence))
-    upkeep = Upkeep(at=now, told_at=told_at, confidence=confidence)
-    return fact.model_copy(update={**fields, "version": fact.version + 1, "updated_at": now, "upkeep": upkeep})
+    upkeep = Upkeep(version=fact.version + 1, told_at=told_at, confidence=confidence)
+    return fact.model_copy(update={**fields, "version": upkeep.version, "updated_at": now, "upkeep": upkeep})

@@ -373,7 +373,9 @@ def _usage(record: Record) -> Usage:
 
 def _update(fact: Fact, stored: Fact | None, now: datetime, job_id: str) -> FactUpdate:
     version = stored.version + 1 if stored is not None else 1
-    set_here = {"version": version, "updated_at": now, "job_id": job_id}
+    is_upheld = fact.upkeep is not None and fact.upkeep.version == fact.version
+    upkeep = fact.upkeep.model_copy(update={"version": version}) if fact.upkeep and is_upheld else None
+    set_here = {"version": version, "updated_at": now, "job_id": job_id, "upkeep": upkeep}
     operation: Operation = "DELETE" if fact.deleted_at else "ADD" if stored is None else "UPDATE"
     return FactUpdate(
         operation=operation, fact=fact.model_copy(update=set_here), previous=stored, reason=fact.reason or MAINTENANCE

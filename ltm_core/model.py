@@ -166,15 +166,15 @@ def _part_text(part: Any) -> str:
 class Upkeep(Model):
     """What a fact was before maintenance, a pin or an archive touched it: none of these tells it anew.
 
-    It holds while `at` is the fact's `updated_at`; whoever writes the fact afterwards ends it.
+    It holds for one version of the fact; whoever writes the next one ends it.
 
     Attributes:
-        at: When the fact was touched.
+        version: That version.
         told_at: When it was told or changed last.
         confidence: How sure one was then.
     """
 
-    at: Time
+    version: int
     told_at: Time
     confidence: Share
 
@@ -235,12 +235,16 @@ class Fact(Scored):
     @property
     def told_at(self) -> datetime:
         """When it was told or changed last: `updated_at`, unless that was maintenance."""
-        return self.upkeep.told_at if self.upkeep and self.upkeep.at == self.updated_at else self.updated_at
+        return self._upheld.told_at if self._upheld else self.updated_at
 
     @property
     def told_confidence(self) -> float:
         """How sure one was when it was told last."""
-        return self.upkeep.confidence if self.upkeep and self.upkeep.at == self.updated_at else self.confidence
+        return self._upheld.confidence if self._upheld else self.confidence
+
+    @property
+    def _upheld(self) -> Upkeep | None:
+        return self.upkeep if self.upkeep and self.upkeep.version == self.version else None
 
     @property
     def owner(self) -> Scope:

@@ -225,9 +225,9 @@ class Maintaining:
 class MaintenanceStrategy(Protocol):
     """Keeps facts in order.
 
-    It is given current facts and returns what is to become of some of them: `put_aside`, `joined` and `changed` of
-    `ltm_core.lifecycle`, and `upkept` of `ltm_core.edits` make that. Times, version numbers and job ids are set when all strategies are done. Pinned facts are to be left
-    alone, and what it does not mention stays. Nothing is stored by it.
+    It is given current facts and returns what is to become of some of them; `put_aside`, `joined` and `changed` of
+    `ltm_core.lifecycle` and `upkept` of `ltm_core.edits` make that. Times, version numbers and job ids are set when all
+    strategies are done. Pinned facts stay as they are, and so does what it does not mention. Nothing is stored by it.
     """
 
     @property

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -91,7 +90,7 @@ def _of_message(record: Record) -> Entry:
 def _of_fact(record: Record) -> Entry:
     fields = record.fields
     about, name = fields.get("about") or "user", fields.get("attribute") or ""
-    at = _told_at(fields)
+    at = _told_at(record)
     return Entry(
         **_common(record, at, fields.get("text") or "", day=fields.get("valid_from") or at),
         name=(fields["key"], record.id),
@@ -106,12 +105,11 @@ def _of_fact(record: Record) -> Entry:
     )
 
 
-def _told_at(fields: Mapping[str, Any]) -> datetime:
+def _told_at(record: Record) -> datetime:
     """`Fact.told_at` of what is stored: maintenance makes nothing look fresh."""
-    updated: datetime = fields["updated_at"]
-    upkeep = fields.get("upkeep")
-    if upkeep is None or datetime.fromisoformat(upkeep["at"]) != updated:
-        return updated
+    upkeep, updated = record.fields.get("upkeep"), record.fields["updated_at"]
+    if upkeep is None or upkeep["version"] != record.version:
+        return updated  # type: ignore[no-any-return]
     return datetime.fromisoformat(upkeep["told_at"])
 
 
