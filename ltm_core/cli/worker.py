@@ -162,7 +162,7 @@ class Shift:
         self._say(
             f"Learning what waits, {_counted(self._assignment.concurrency, 'person')} at a time. SIGTERM ends it."
         )
-        await self._over.wait()  # what learns, sweeps and maintains is at work by itself
+        await asyncio.Event().wait()  # what learns, sweeps and maintains is at work by itself
         return True
 
     async def _drain(self) -> bool:
