@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
+from typing import Any
 
 from .errors import ConfigurationError, ConflictError
 from .home import Home
@@ -277,7 +278,7 @@ class Maintenance:
         new = tuple(fact.id for fact in group.changed if fact.id not in group.read)
         ended = await self._store.scan(Where("fact", (group.owner,), ids=new)) if new else []
         stored = {**group.read, **{record.id: fact_of(record) for record in ended}}
-        return [_update(fact, stored.get(fact.id), now, job_id) for fact in group.changed]
+        return [_update(fact, stored.get(fact.id), group.heir(fact), now, job_id) for fact in group.changed]
 
     async def _beside(self, update: FactUpdate, group: _Group, subject: Scope, now: datetime) -> list[Write]:
         """The links that follow from an update, and the summaries of sessions that may no longer tell what it took."""
@@ -371,11 +372,13 @@ def _usage(record: Record) -> Usage:
     )
 
 
-def _update(fact: Fact, stored: Fact | None, now: datetime, job_id: str) -> FactUpdate:
+def _update(fact: Fact, stored: Fact | None, heir: Fact | None, now: datetime, job_id: str) -> FactUpdate:
     version = stored.version + 1 if stored is not None else 1
     is_upheld = fact.upkeep is not None and fact.upkeep.version == fact.version
     upkeep = fact.upkeep.model_copy(update={"version": version}) if fact.upkeep and is_upheld else None
-    set_here = {"version": version, "updated_at": now, "job_id": job_id, "upkeep": upkeep}
+    set_here: dict[str, Any] = {"version": version, "updated_at": now, "job_id": job_id, "upkeep": upkeep}
+    if heir is not None:
+        set_here["replaced_by"] = heir.id
     operation: Operation = "DELETE" if fact.deleted_at else "ADD" if stored is None else "UPDATE"
     return FactUpdate(
         operation=operation, fact=fact.model_copy(update=set_here), previous=stored, reason=fact.reason or MAINTENANCE

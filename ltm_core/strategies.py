@@ -16,6 +16,20 @@ from .maintain.prune import Prune
 from .maintain.summarise import Summarise
 from .policies import MaintenanceStrategy
 
+__all__ = [
+    "EVERY",
+    "STRATEGIES",
+    "USUAL",
+    "Archive",
+    "Decay",
+    "Deduplicate",
+    "Merge",
+    "Prune",
+    "Summarise",
+    "period_of",
+    "strategies_of",
+]
+
 USUAL = ("deduplicate", "merge", "decay", "archive")
 EVERY = timedelta(days=1)
 

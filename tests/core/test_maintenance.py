@@ -129,6 +129,17 @@ async def test_links_follow_to_what_stays(memory: AsyncMemory) -> None:
     assert [fact.key for fact in await memory.facts.related("bar", scope_id="ann")] == ["note#1"]
 
 
+async def test_what_stays_in_the_end_is_said_to_have_replaced_all(memory: AsyncMemory) -> None:
+    for number, said in enumerate(
+        ["Ann likes strong coffee", "Ann likes strong coffee.", "Ann likes strong black coffee"]
+    ):
+        await add(memory, f"note#{number}", said)
+    assert await kept(memory, "deduplicate", "merge") == ["note#2"]
+    (last,) = await memory.facts.get_all(scope_id="ann")
+    assert {fact.replaced_by for fact in await memory.facts.archived(scope_id="ann")} == {last.id}
+    assert {link.target_key for link in await memory.facts.links("note#2", scope_id="ann")} == {"note#0", "note#1"}
+
+
 # Merge
 
 
