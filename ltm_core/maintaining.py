@@ -132,7 +132,7 @@ class Maintenance:
     ) -> Maintained | None:
         """Do it, all or nothing, while nobody learns about the same person.
 
-        With `every`, only where nobody has done it for so long: None otherwise.
+        With `every`, only where nobody has done it for so long, or is at it or at learning now: None otherwise.
         """
         async for attempt in again():
             with attempt:
@@ -171,7 +171,9 @@ class Maintenance:
     ) -> Maintained | None:
         if not await self._home.run(self._is_due(whose.subject, every)):
             return None  # at the price of a look; under the lease it is looked again
-        lease = await self._claimed(whose.subject)
+        lease = await self._claimed(whose.subject, waits=every is None)
+        if lease is None:
+            return None  # the schedule comes round again
         try:
             if not await self._home.run(self._is_due(whose.subject, every)):
                 await self._home.run(self._give_back(lease))
@@ -300,10 +302,10 @@ class Maintenance:
         followed = [write for write in moved(others, gone, heir) if isinstance(write, Put)]
         return [*followed, *link_writes(link, gone.owner, subject, between)]
 
-    async def _claimed(self, subject: Scope) -> Lease:
+    async def _claimed(self, subject: Scope, *, waits: bool) -> Lease | None:
         while True:
             lease = await self._home.run(claim(self._store, subject, self._policies.clock()))
-            if lease is not None:
+            if lease is not None or not waits:
                 return lease
             await asyncio.sleep(WAIT)
 

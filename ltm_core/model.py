@@ -489,10 +489,10 @@ class SessionState(Model):
 
 
 class JobInfo(Model):
-    """One turn that was, is or will be learned, or one summary that was, is or will be made.
+    """One turn that was, is or will be learned, one summary that was, is or will be made, or maintenance that was done.
 
     Attributes:
-        task: `summary` for a summary of the session, None for a turn.
+        task: `summary` for a summary of the session, `maintenance`, None for a turn.
     """
 
     id: str

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from datetime import date, timedelta
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ltm_core import AsyncMemory, ConfigurationError, InvalidInput, MemoryScope
 from ltm_core.scope import Scope
-from ltm_core.stores.base import Put, Record, Where
+from ltm_core.stores.base import Due, Put, Record, Where
 from ltm_core.stores.kinds import KINDS
+from ltm_core.stores.memory import DictStore
 from ltm_core.testing.fakes import Clock, HashEmbedder
 from tests.conftest import told
 
@@ -149,6 +152,38 @@ async def test_what_was_revived_is_not_swept(open_: Open, clock: Clock) -> None:
     assert (fact.value, fact.version) == ("Oslo", 2)
 
 
+class Late(DictStore):
+    """Somebody writes between the look for what is due and the removal."""
+
+    async def due(self, kind: str, before: datetime, limit: int) -> list[Due]:
+        found = await super().due(kind, before, limit)
+        for one in found if kind == "fact" else ():
+            (record,) = await self.scan(Where("fact", subject=one.subject, ids=(one.id,)))
+            fields = {name: value for name, value in record.fields.items() if name != "expires_at"}
+            await self.apply([Put(replace(record, fields=fields, version=record.version + 1))])
+        return found
+
+
+async def test_what_is_revived_while_a_sweep_runs_stays(clock: Clock) -> None:
+    async with AsyncMemory(store=Late(), clock=clock, background=False) as memory:
+        await memory.facts.add("home", "Rome", scope_id="ann", ttl=60)
+        clock.advance(seconds=60)
+        assert (await memory.sweep()).expired == 0
+        assert await memory.facts.get("home", scope_id="ann")
+
+
+async def test_a_sweep_without_an_embedder_removes_the_vectors_too(tmp_path: Path, clock: Clock) -> None:
+    url = f"sqlite:///{tmp_path}/memory.db"
+    async with AsyncMemory(url, clock=clock, embed=HashEmbedder(), background=False) as memory:
+        await memory.facts.add("code", "1234", scope_id="ann", ttl=60)
+        assert await memory.flush()
+        assert (await left(memory))["vector"] == 1
+    clock.advance(seconds=60)
+    async with AsyncMemory(url, clock=clock, background=False) as memory:
+        assert (await memory.sweep()).expired == 1
+        assert await left(memory) == {}
+
+
 async def test_facts_of_a_session_end_with_it(open_: Open, clock: Clock) -> None:
     memory = open_(session_ttl=60)
     await memory.sessions.add_message("s", "hello", user_id="ann")
@@ -197,7 +232,7 @@ async def test_what_is_remembered_is_counted(memory: AsyncMemory, clock: Clock) 
     await memory.facts.delete("gone", scope_id="ann")
     clock.advance(days=1)
     await memory.facts.add("note#1", "Ann likes strong coffee", scope_id="ann", source_type="tool")
-    await memory.facts.add("note#2", "Ann likes strong coffee", scope_id="ann", confidence=0.1)
+    await memory.facts.add("note#2", "Ann likes strong coffee", scope_id="ann", confidence=0.1, tags=["x"])
     await memory.facts.add("doubt", "Maybe Oslo", scope_id="ann", confidence=0.1)
     await memory.facts.add("old", "thing", scope_id="ann")
     await memory.facts.archive("old", "old", scope_id="ann")
