@@ -200,12 +200,13 @@ class Runtime:
                     self._sweeper = Context().run(self.school.submit, self._sweep_now_and_then())
 
     async def _sweep_now_and_then(self) -> None:
+        often = max(min(int(self.maintain_every.total_seconds()), DELETED_SECONDS), SWEEP_SECONDS)
         for seconds in count(0, SWEEP_SECONDS):
             try:
                 await self.home.run(self.sweeping.sweep(deleted=seconds % DELETED_SECONDS == 0))
             except Exception:
                 log.exception("What is over could not be removed; it is tried again in %d s.", SWEEP_SECONDS)
-            if seconds % max(min(int(self.maintain_every.total_seconds()), DELETED_SECONDS), 1) < SWEEP_SECONDS:
+            if seconds % often < SWEEP_SECONDS:
                 await self._maintain_everybody()
             await asyncio.sleep(SWEEP_SECONDS)
 

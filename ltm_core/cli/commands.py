@@ -40,6 +40,10 @@ app.add_typer(runs, name="runs")
 app.command()(maintenance.maintain)
 app.command()(maintenance.sweep)
 app.command()(maintenance.stats)
+facts.command()(maintenance.pin)
+facts.command()(maintenance.unpin)
+facts.command()(maintenance.archive)
+facts.command()(maintenance.unarchive)
 
 
 class Kind(StrEnum):
@@ -308,10 +312,15 @@ def worker(
 
 @facts.command("list")
 @located
-def list_facts(place: Place, scope: OwnedBy = MemoryScope.USER, json: AsJson = False) -> None:
+def list_facts(
+    place: Place,
+    scope: OwnedBy = MemoryScope.USER,
+    archived: Annotated[bool, typer.Option("--archived", help="Those that were put aside, instead.")] = False,
+    json: AsJson = False,
+) -> None:
     """All current facts."""
     with place.memory() as memory:
-        found = memory.facts.get_all(**place.owner(scope))
+        found = (memory.facts.archived if archived else memory.facts.get_all)(**place.owner(scope))
     if json:
         show.as_json(found)
     elif found:

@@ -1,4 +1,4 @@
-"""`ltm maintain`, `ltm sweep` and `ltm stats`: keeping facts in order, and counting them."""
+"""`ltm maintain`, `ltm sweep`, `ltm stats`, and pins and archives: keeping facts in order, and counting them."""
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .. import Memory
+from .. import Memory, MemoryScope
 from ..reports import MaintenanceReport, Stats, UsedFact
 from ..strategies import STRATEGIES, USUAL, strategies_of
 from ..upkeep import maintained_everybody
@@ -25,6 +25,8 @@ Strategies = Annotated[
         show_default=" ".join(USUAL),
     ),
 ]
+Key = Annotated[str, typer.Argument(metavar="KEY", help="As `ltm facts list` shows it.", show_default=False)]
+OwnedBy = Annotated[MemoryScope, typer.Option("--scope", help="Whose fact: the user's, the session's, …")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Days = Annotated[
     float | None,
@@ -102,6 +104,43 @@ def _counting() -> Iterator[Callable[[int], None]]:
     with Progress(*columns, console=show.console(sys.stderr), transient=True) as bar:
         task = bar.add_task("", total=None)
         yield lambda count: bar.update(task, completed=count)
+
+
+@located
+def pin(place: Place, key: Key, scope: OwnedBy = MemoryScope.USER) -> None:
+    """Always show a fact, and let neither learning nor maintenance touch it."""
+    with place.memory() as memory:
+        memory.facts.pin(key, **place.owner(scope))
+    typer.echo(show.printable(f"{key} is pinned."))
+
+
+@located
+def unpin(place: Place, key: Key, scope: OwnedBy = MemoryScope.USER) -> None:
+    """Undo `pin`."""
+    with place.memory() as memory:
+        memory.facts.unpin(key, **place.owner(scope))
+    typer.echo(show.printable(f"{key} is not pinned."))
+
+
+@located
+def archive(
+    place: Place,
+    key: Key,
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why.")] = "archived by hand",
+    scope: OwnedBy = MemoryScope.USER,
+) -> None:
+    """Put a fact aside: kept, but not found or recalled. See them with: ltm facts list --archived"""
+    with place.memory() as memory:
+        memory.facts.archive(key, reason, **place.owner(scope))
+    typer.echo(show.printable(f"{key} is archived."))
+
+
+@located
+def unarchive(place: Place, key: Key, scope: OwnedBy = MemoryScope.USER) -> None:
+    """Bring a fact back that was put aside."""
+    with place.memory() as memory:
+        fact = memory.facts.unarchive(key, **place.owner(scope))
+    typer.echo(show.printable(f"{key} = {show.value_of(fact)}"))
 
 
 @located

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ltm_core import AsyncMemory, ConfigurationError, Fact, FactUpdate, MemoryScope, ScopeError
-from ltm_core.edits import upkept
+from ltm_core.edits import deleted, upkept
 from ltm_core.index.entries import entry_of
 from ltm_core.learn.lease import claim
 from ltm_core.lifecycle import changed, put_aside
@@ -496,6 +496,50 @@ async def test_it_waits_for_whoever_learns_about_the_same_person(memory: AsyncMe
     assert (await waiting).facts_after == 0
 
 
+class Lasting:
+    """Does nothing until its lease has been renewed."""
+
+    name = "lasting"
+
+    def __init__(self, memory: AsyncMemory) -> None:
+        self._runtime = memory.runtime
+
+    async def maintain(self, given: Maintaining) -> Sequence[FactUpdate]:
+        first = await self._version(given.owner)
+        while await self._version(given.owner) == first:
+            pass
+        return []
+
+    async def _version(self, owner: Scope) -> int:
+        (lease,) = await self._runtime.run(self._runtime.store.scan(Where("lease", (owner,))))
+        return lease.version
+
+
+async def test_a_run_that_lasts_keeps_its_lease(memory: AsyncMemory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ltm_core.maintaining.LEASE", timedelta(seconds=0.01))
+    await add(memory, "note#1", "Ann likes strong coffee")
+    report = await memory.maintain([Lasting(memory), "prune:max_facts=0"], user_id="ann")
+    assert report.facts_after == 0
+
+
+class Forgetful:
+    """Deletes everything."""
+
+    name = "forgetful"
+
+    async def maintain(self, given: Maintaining) -> Sequence[FactUpdate]:
+        gone = [deleted(fact, fact.key, given.now) for fact in given.facts]
+        return [FactUpdate(operation="DELETE", fact=fact, reason=fact.reason) for fact in gone]
+
+
+async def test_where_a_strategy_deletes_no_summary_of_a_session_tells_it(memory: AsyncMemory) -> None:
+    await memory.remember([{"role": "user", "content": "set home Rome"}], user_id="ann", session_id="s")
+    assert "Rome" in await memory.sessions.summarize("s")
+    assert await kept(memory, Forgetful()) == []
+    assert "Rome" not in await memory.sessions.summarize("s")
+    assert [one.reason for one in await memory.facts.history("home", scope_id="ann")][1:] == ["deleted by hand"]
+
+
 # The schedule
 
 
@@ -513,6 +557,30 @@ async def test_it_is_done_once_in_a_period_however_many_do_it(memory: AsyncMemor
     assert len(await come_and_go("note#3")) == 1
     clock.advance(days=1)
     assert len(await come_and_go("note#4")) == 2
+
+
+class Failing:
+    """Fails for one person."""
+
+    name = "failing"
+
+    async def maintain(self, given: Maintaining) -> Sequence[FactUpdate]:
+        if given.owner.id == "ann":
+            raise RuntimeError("the model is down")
+        return [changed(fact, put_aside(fact, given.now, "failing: not this time")) for fact in given.facts]
+
+
+async def test_who_cannot_be_maintained_holds_up_nobody(memory: AsyncMemory, caplog: pytest.LogCaptureFixture) -> None:
+    runtime = memory.runtime
+    runtime.maintain = (Failing(),)
+    for user in ("ann", "bob", "cid"):
+        await memory.facts.add("home", "Rome", scope_id=user)
+    await runtime.teach(runtime.maintain_due())
+    assert [len(await memory.facts.get_all(scope_id=user)) for user in ("ann", "bob", "cid")] == [1, 0, 0]
+    assert "the model is down" in caplog.text
+    runtime.maintain = strategies_of(["prune:max_facts=0"])
+    await runtime.teach(runtime.maintain_due())  # for her it is still due
+    assert await memory.facts.get_all(scope_id="ann") == []
 
 
 async def test_the_background_keeps_to_its_schedule(url: str, clock: Clock) -> None:

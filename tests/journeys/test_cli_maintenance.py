@@ -78,3 +78,15 @@ def test_a_worker_maintains_what_it_is_told_to(three_alike: Memory, tmp_path: Pa
     crew.begun(steady)
     crew.end(steady)
     assert len(three_alike.facts.get_all(scope_id="sarah")) == 2
+
+
+def test_facts_are_pinned_and_put_aside_by_hand(ltm: Ltm, three_alike: Memory) -> None:  # noqa: F811
+    assert ltm("facts", "archive", "note#1", "--reason", "too much coffee").out == "note#1 is archived.\n"
+    assert ltm("facts", "pin", "note#2").code == 0
+    assert [fact["key"] for fact in ltm("facts", "list", "--json").data] == ["note#2", "note#3"]
+    (aside,) = ltm("facts", "list", "--archived", "--json").data
+    assert (aside["key"], aside["reason"]) == ("note#1", "too much coffee")
+    assert ltm("maintain", "prune:max_facts=0", "--json").data["strategies"][0]["facts_after"] == 1
+    assert ltm("facts", "unpin", "note#2").out == "note#2 is not pinned.\n"
+    assert ltm("facts", "unarchive", "note#1").out == "note#1 = Sarah likes strong coffee\n"
+    assert ltm("facts", "pin", "nothing").code == 1
