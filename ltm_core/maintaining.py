@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -34,6 +34,7 @@ from .vectors import unpack
 MAINTENANCE = "maintenance"
 SUPERSEDES = "supersedes"
 PAGE = 1000
+AT_ONCE = 500  # ids in one query
 WAIT = 0.05  # seconds between two looks whether somebody else has done with a person
 
 _ORDER: Order = (("namespace", "asc"), ("key", "asc"))
@@ -67,7 +68,6 @@ class Maintained:
     """What was decided for one person, and the job that did it: None where nothing was to be done."""
 
     steps: Sequence[StrategyReport]
-    updates: Sequence[FactUpdate] = ()
     job_id: str | None = None
 
 
@@ -175,16 +175,29 @@ class Maintenance:
         if lease is None:
             return None  # the schedule comes round again
         try:
-            if not await self._home.run(self._is_due(whose.subject, every)):
-                await self._home.run(self._give_back(lease))
-                return None
-            now = self._policies.clock()
-            async with self._beating(lease):
-                steps, groups = await self._drafted(whose, strategies, now)
-            return await self._home.run(self._committed(whose, steps, groups, lease, every, now))
+            return await self._done(whose, strategies, every, lease)
         except BaseException:
             await asyncio.shield(self._home.run(self._give_back(lease)))
             raise
+
+    async def _done(
+        self, whose: Whose, strategies: Sequence[MaintenanceStrategy], every: timedelta | None, lease: Lease
+    ) -> Maintained | None:
+        """Read, decide, and write all in one `apply`, which gives the lease back."""
+        if not await self._home.run(self._is_due(whose.subject, every)):
+            await self._home.run(self._give_back(lease))
+            return None
+        job_id = digest("maintenance", whose.subject.token, str(lease.record.version))
+        async with self._beating(lease):
+            steps, groups = await self._drafted(whose, strategies, self._policies.clock())
+            now = self._policies.clock()  # strategies may take as long as a model does
+            updates, writes = await self._home.run(self._writes(whose.subject, groups, job_id, now))
+        if updates:
+            writes.append(Put(_job(job_id, whose, steps, updates, now), expect=0))
+        if every is not None and groups:
+            writes.append(await self._home.run(self._marked(whose.subject, now + every)))
+        await self._home.run(self._store.apply([*writes, lease.released(now)]))
+        return Maintained(steps, job_id if updates else None)
 
     async def _drafted(
         self, whose: Whose, strategies: Sequence[MaintenanceStrategy], now: datetime
@@ -249,31 +262,21 @@ class Maintenance:
             one.fields["target"]: unpack(one.fields["embedding"]) for one in found if one.fields["target"] in wanted
         }
 
-    async def _committed(
-        self,
-        whose: Whose,
-        steps: Sequence[StrategyReport],
-        groups: Sequence[_Group],
-        lease: Lease,
-        every: timedelta | None,
-        now: datetime,
-    ) -> Maintained:
-        """Write what was decided, the job that tells of it and when it is to be done again, and give the lease back."""
-        job_id = digest("maintenance", whose.subject.token, str(lease.record.version))
+    async def _writes(
+        self, subject: Scope, groups: Sequence[_Group], job_id: str, now: datetime
+    ) -> tuple[list[FactUpdate], list[Write]]:
+        """What becomes of each fact, and what makes it so."""
         updates: list[FactUpdate] = []
         writes: list[Write] = []
         for group in groups:
             decided = await self._updates(group, now, job_id)
             updates += decided
-            writes += writes_for(decided, whose.subject, now)
-            for update in decided:
-                writes += await self._beside(update, group, whose.subject, now)
-        if updates:
-            writes.append(Put(_job(job_id, whose, steps, updates, now), expect=0))
-        if every is not None and groups:
-            writes.append(_marked(await self._mark(whose.subject), whose.subject, now + every))
-        await self._store.apply([*_last_of_each(writes), lease.released(now)])
-        return Maintained(steps, updates, job_id if updates else None)
+            writes += writes_for(decided, subject, now)
+            writes += await self._links(group, subject, now)
+        for fact in (update.fact for update in updates):
+            if fact is not None and fact.deleted_at:  # no summary may tell what is forgotten
+                writes += await self._summaries.withheld(subject, fact.sources, now)
+        return updates, writes
 
     async def _updates(self, group: _Group, now: datetime, job_id: str) -> list[FactUpdate]:
         """What becomes of each fact in the end, as the version that follows the one that is stored."""
@@ -282,25 +285,29 @@ class Maintenance:
         stored = {**group.read, **{record.id: fact_of(record) for record in ended}}
         return [_update(fact, stored.get(fact.id), group.heir(fact), now, job_id) for fact in group.changed]
 
-    async def _beside(self, update: FactUpdate, group: _Group, subject: Scope, now: datetime) -> list[Write]:
-        """The links that follow from an update, and the summaries of sessions that may no longer tell what it took."""
-        fact = update.fact
-        assert fact is not None
-        if fact.deleted_at:
-            return list(await self._summaries.withheld(subject, fact.sources, now))
-        heir = group.heir(fact)
-        return await self._links(fact, heir, subject, now) if heir is not None else []
+    async def _links(self, group: _Group, subject: Scope, now: datetime) -> list[Write]:
+        """What took the place of a fact supersedes it, and gets its links."""
+        pairs = [(fact, heir) for fact in group.changed if (heir := group.heir(fact)) is not None]
+        arrows = await self._arrows(group.owner, {one.id for pair in pairs for one in pair})
+        links: dict[str, Put] = {}
+        for gone, heir in pairs:
+            touching = [*arrows.get(gone.id, {}).values(), *arrows.get(heir.id, {}).values()]
+            between = [one for one in touching if {one.fields["source"], one.fields["target"]} == {gone.id, heir.id}]
+            others = [one for one in touching if one.fields["type"] != SUPERSEDES]
+            link = made(heir, gone, SUPERSEDES, 1.0, False, {"created_at": now, "created_by": MAINTENANCE})
+            writes = [*moved(others, gone, heir), *link_writes(link, group.owner, subject, between)]
+            links |= {write.record.id: write for write in writes if isinstance(write, Put)}
+        return list(links.values())
 
-    async def _links(self, gone: Fact, heir: Fact, subject: Scope, now: datetime) -> list[Write]:
-        """The fact that took the place of `gone` supersedes it, and gets its links."""
-        ends = (gone.id, heir.id)
-        test = AnyOf(Compare("source", "in", ends), Compare("target", "in", ends))
-        arrows = await self._store.scan(Where("link", (gone.owner,), test=test))
-        link = made(heir, gone, SUPERSEDES, 1.0, False, {"created_at": now, "created_by": MAINTENANCE})
-        between = [one for one in arrows if {one.fields["source"], one.fields["target"]} == {*ends}]
-        others = [one for one in arrows if one.fields["type"] != SUPERSEDES]
-        followed = [write for write in moved(others, gone, heir) if isinstance(write, Put)]
-        return [*followed, *link_writes(link, gone.owner, subject, between)]
+    async def _arrows(self, owner: Scope, ids: Set[str]) -> dict[str, dict[str, Record]]:
+        """The links of these facts, by the fact at either end."""
+        found: dict[str, dict[str, Record]] = {}
+        for some in _batched(sorted(ids), AT_ONCE):
+            test = AnyOf(Compare("source", "in", some), Compare("target", "in", some))
+            for link in await self._store.scan(Where("link", (owner,), test=test)):
+                for end in ("source", "target"):
+                    found.setdefault(link.fields[end], {})[link.id] = link
+        return found
 
     async def _claimed(self, subject: Scope, *, waits: bool) -> Lease | None:
         while True:
@@ -343,16 +350,16 @@ class Maintenance:
         found = await self._store.scan(Where("lease", (subject,), ids=(_mark_id(subject),)))
         return next(iter(found), None)
 
+    async def _marked(self, subject: Scope, until: datetime) -> Put:
+        """That a person's facts were maintained, until the next time; written with what was done."""
+        mark = await self._mark(subject)
+        version = mark.version if mark is not None else 0
+        fields = {"holder": MAINTENANCE, "until": until}
+        return Put(Record("lease", _mark_id(subject), subject, subject, version + 1, fields), expect=version)
+
 
 def _mark_id(subject: Scope) -> str:
     return digest("maintained", subject.token)
-
-
-def _marked(mark: Record | None, subject: Scope, until: datetime) -> Put:
-    """That a person's facts were maintained, until the next time; written with what was done."""
-    version = mark.version if mark is not None else 0
-    fields = {"holder": MAINTENANCE, "until": until}
-    return Put(Record("lease", _mark_id(subject), subject, subject, version + 1, fields), expect=version)
 
 
 def _group_of(fact: Fact) -> tuple[str, str]:
@@ -405,14 +412,9 @@ def _job(
     return Record("job", job_id, whose.subject, whose.subject, 1, fields)
 
 
-def _last_of_each(writes: Iterable[Write]) -> list[Write]:
-    """One write for each record: two facts that go may hand the same link to the one that stays."""
-    places = {_where(write): write for write in writes}
-    return list(places.values())
-
-
-def _where(write: Write) -> tuple[str, str]:
-    return (write.record.kind, write.record.id) if isinstance(write, Put) else (write.kind, write.id)
+def _batched(ids: Sequence[str], size: int) -> Iterator[tuple[str, ...]]:
+    """`ids`, so many at a time."""
+    return (tuple(ids[start : start + size]) for start in range(0, len(ids), size))
 
 
 async def _next(subjects: AsyncIterator[Scope]) -> Scope | None:
