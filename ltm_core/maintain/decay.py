@@ -23,7 +23,7 @@ class Decay:
     whether this runs every hour or once a year, and a second run at the same time changes nothing.
 
     Left alone are pinned facts, what people wrote by hand, what several messages say, and what was told with at least
-    `sure`: a thing that was said outright does not become doubtful by itself.
+    `sure`, as extractors give to what was said outright: that does not become doubtful by itself.
 
     Attributes:
         half_life: A timedelta or seconds.
@@ -32,7 +32,7 @@ class Decay:
     """
 
     half_life: timedelta | float = timedelta(days=90)
-    sure: float = 0.9
+    sure: float = 0.8
     least: float = 0.05
     name: ClassVar[str] = "decay"
 
