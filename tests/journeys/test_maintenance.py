@@ -21,12 +21,12 @@ KILLS = int(os.environ.get("LTM_KILLS", "10"))
 FACTS = 60
 
 
-@pytest.fixture(params=["sqlite", "postgres", "redis"])
+@pytest.fixture(params=["sqlite", "postgres", "mysql", "redis"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "postgres":
         return str(request.getfixturevalue("one_postgres_url"))
-    if request.param == "redis":
-        return str(request.getfixturevalue("redis_url"))
+    if request.param in ("mysql", "redis"):
+        return str(request.getfixturevalue(f"{request.param}_url"))
     return f"sqlite:///{tmp_path}/memory.db"
 
 
