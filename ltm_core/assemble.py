@@ -97,6 +97,14 @@ def limits_of(session_ttl: timedelta | float | None, session_max_messages: int |
     return SessionLimits(ttl, session_max_messages)
 
 
+def retention_of(given: timedelta | float | None) -> timedelta | None:
+    """How long deleted facts are kept; None for ever."""
+    time = timedelta(seconds=given) if isinstance(given, int | float) else given
+    if time is not None and time < timedelta(0):
+        raise ConfigurationError(f"retention={given!r} cannot be. Pass seconds, such as 86400, 0 or None.")
+    return time
+
+
 def trigger_of(tokens: int | None, messages: int | None, count: CountTokens) -> SummaryTrigger | None:
     """After how much new talk sessions are summarised; None where that is only done when asked for."""
     for name, given in (("summary_after_tokens", tokens), ("summary_after_messages", messages)):
@@ -150,7 +158,8 @@ def policies_of(**options: Unpack[Options]) -> Policies:
     model = options.get("model") if options.get("complete") is None else options.get("complete")
     if model is not None:
         complete = complete_of(model)
-        given = {"extract": ModelExtractor(complete), "summarise": ModelSummariser(complete), **given}
+        asking = {"extract": ModelExtractor(complete), "summarise": ModelSummariser(complete), "complete": complete}
+        given = {**asking, **given}
     embedder = options.get("embedder") if options.get("embed") is None else options.get("embed")
     if embedder is not None:
         given["embedder"] = embedder_of(embedder)

@@ -9,13 +9,15 @@ from pydantic import BaseModel, ValidationError
 
 from .attributes import attribute
 from .errors import InvalidInput, NotFound
-from .model import Fact, in_utc, split_key, valid_json
+from .model import Fact, Upkeep, in_utc, split_key, valid_json
 from .records import fact_id
 from .scope import Scope
 
 MAX_KEY = 512
 
-_OWN = frozenset(Fact.model_fields) - {"id", "key", "value", "version", "scope", "scope_id", "tenant", "score", "parts"}
+_OWN = frozenset(Fact.model_fields) - {
+    *("id", "key", "value", "version", "scope", "scope_id", "tenant", "score", "parts", "upkeep", "replaced_by")
+}
 
 
 def missing(key: str) -> NotFound:
@@ -83,7 +85,13 @@ def successor(old: Fact, fresh: Fact, given: dict[str, Any], now: datetime) -> F
         return old
     taken = {"value", "text", "schema_type", "valid_from", "reason", "created_by", *chosen}
     changed = {name: getattr(fresh, name) for name in taken}
-    ends = {"deleted_at": None, "archived_at": None, "valid_to": None, "expires_at": fresh.expires_at}
+    ends = {
+        "deleted_at": None,
+        "archived_at": None,
+        "valid_to": None,
+        "replaced_by": None,
+        "expires_at": fresh.expires_at,
+    }
     open_again = {} if old.is_current(now) else ends
     return old.model_copy(
         update={
@@ -133,7 +141,7 @@ def unarchived(old: Fact, key: str, reason: str, now: datetime) -> Fact:
     """The next version of `old`, back again; itself where it is not put aside. Raises `NotFound` if it is deleted."""
     if old.deleted_at:
         raise missing(key)
-    return old if old.archived_at is None else _noted(old, now, reason, archived_at=None)
+    return old if old.archived_at is None else _noted(old, now, reason, archived_at=None, replaced_by=None, told_at=now)
 
 
 def pinned(old: Fact, key: str, pin: bool, now: datetime) -> Fact:
@@ -145,5 +153,15 @@ def pinned(old: Fact, key: str, pin: bool, now: datetime) -> Fact:
 
 def _noted(old: Fact, now: datetime, reason: str, **changed: Any) -> Fact:
     """The next version of `old`, which says the same of the world."""
-    noted = {"version": old.version + 1, "updated_at": now, "reason": reason, "created_by": "user"}
-    return old.model_copy(update={**noted, **changed})
+    return upkept(old, now, reason=reason, created_by="user", **changed)
+
+
+def upkept(fact: Fact, now: datetime, **fields: Any) -> Fact:
+    """The next version of `fact`, changed but not told anew.
+
+    `told_at` and `told_confidence` may be among what is `fields`; a new confidence counts as told otherwise.
+    """
+    told_at = fields.pop("told_at", fact.told_at)
+    confidence = fields.pop("told_confidence", fields.get("confidence", fact.told_confidence))
+    upkeep = Upkeep(version=fact.version + 1, told_at=told_at, confidence=confidence)
+    return fact.model_copy(update={**fields, "version": upkeep.version, "updated_at": now, "upkeep": upkeep})

@@ -20,6 +20,7 @@ from .filters import condition, fact_filters
 from .index.entries import WITHDRAWN
 from .learn.commit import history, writes_for
 from .learning import Destination
+from .lifecycle import is_archived, timed
 from .linking import Linking
 from .llm import Complete
 from .model import (
@@ -124,10 +125,11 @@ class PersistentFacts:
         """Store a fact; under a key that is taken, its next version (an equal value changes nothing).
 
         A deleted fact is revived. `value` is JSON data or a pydantic model; `fields` are other fields of `Fact`, such
-        as `importance`, `text`, `expires_at`. Raises `InvalidInput` for what JSON cannot hold.
+        as `importance`, `text`, `expires_at`; or `ttl` (seconds or a timedelta), after which the fact ends and the next
+        sweep removes it for good. Raises `InvalidInput` for what JSON cannot hold.
         """
         mine = self._in(namespace)
-        given = {"tags": tags, "metadata": metadata, **fields}
+        given = timed({"tags": tags, "metadata": metadata, **fields}, mine._runtime.now())
         owner, value = mine._owner(scope, scope_id), mine._schemas.checked(value, fields.get("schema_type"))
         return await mine._runtime.run(mine._add(owner, checked_key(key), value, given))
 
@@ -192,7 +194,8 @@ class PersistentFacts:
         """
         mine = self._in(namespace)
         owner, value = mine._owner(scope, scope_id), mine._schemas.checked(value, fields.get("schema_type"))
-        return await mine._runtime.run(mine._update(owner, checked_key(key), value, expected_version, fields))
+        given = timed(fields, mine._runtime.now())
+        return await mine._runtime.run(mine._update(owner, checked_key(key), value, expected_version, given))
 
     async def delete(
         self,
@@ -335,6 +338,13 @@ class PersistentFacts:
         tests = [test for test in (condition(asked), condition(where)) if test is not None]
         pages = (Sorting.of(order), limit, after)
         return await mine._runtime.run(mine._filter(mine._owner(scope, scope_id), tests, pages, moment))
+
+    async def archived(
+        self, scope: MemoryScope | None = None, scope_id: str | None = None, *, namespace: str | None = None
+    ) -> list[Fact]:
+        """The archived facts, by key, each with its `reason` and, where another fact says it now, `replaced_by`."""
+        mine = self._in(namespace)
+        return await mine._runtime.run(mine._archived(mine._owner(scope, scope_id)))
 
     async def history(
         self,
@@ -578,7 +588,8 @@ class PersistentFacts:
     def _edit(self, given: dict[str, Any], scope: MemoryScope | None, scope_id: str | None) -> Edit:
         owner = self._owner(given.pop("scope", scope), given.pop("scope_id", scope_id))
         key, value = checked_key(given.pop("key")), given.pop("value")
-        return Edit(made(owner, given.pop("namespace", self.namespace), key, value, given, self._runtime.now()), given)
+        given, now = timed(given, self._runtime.now()), self._runtime.now()
+        return Edit(made(owner, given.pop("namespace", self.namespace), key, value, given, now), given)
 
     async def _store(self, batch: Batch) -> int:
         """Write a batch as if all were new; where some are not, look and write again."""
@@ -654,6 +665,12 @@ class PersistentFacts:
                 new = restored(versions[-1], wanted, self._runtime.now(), reason)
                 await self._write(versions[-1], new)
         return new
+
+    async def _archived(self, owner: Scope) -> list[Fact]:
+        now = self._runtime.now()
+        tests = (Compare("namespace", "eq", self.namespace), Compare("archived_at", "lte", now))
+        found = await self._runtime.store.scan(Where("fact", (owner,), test=All(*tests)), order=(("key", "asc"),))
+        return [fact for fact in map(fact_of, found) if is_archived(fact, now)]
 
     async def _write(self, *chain: Fact) -> None:
         """Write versions of a fact that follow each other, of which the first is stored."""

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, Self, TypeVar, Unpack, overload
 
 from .ambient import identity, scoped
-from .assemble import Options, Storage, cached_store_of, limits_of, policies_of, trigger_of
+from .assemble import Options, Storage, cached_store_of, limits_of, policies_of, retention_of, trigger_of
 from .checkpoints import Checkpoints
 from .contexts import LateRole, Wanted
 from .errors import ConfigurationError, InvalidInput
@@ -19,18 +19,22 @@ from .jobs import Jobs
 from .learn.turns import Sent, Writing
 from .learning import Destination
 from .model import FactUpdate, Messages, Recalled, messages_of
-from .policies import Strategy
+from .policies import MaintenanceStrategy, Strategy
 from .providers.base import MemoryProvider
 from .providers.own import OwnProvider
 from .recalling import Pending, Question
 from .redaction import redacted
+from .reports import MaintenanceReport, Stats, Swept
 from .runtime import Runtime
-from .scope import DEFAULT_TENANT, Identity, check_id
+from .scope import DEFAULT_TENANT, Identity, MemoryScope, check_id
 from .sessions import Sessions
+from .stats import stats_of, subject_of
 from .stores.items import Items
+from .strategies import EVERY, USUAL, period_of, strategies_of
 from .threads import Threads
 from .ticket import Ticket
 from .turn import Turn, TurnOptions, turn_of
+from .upkeep import maintained, owners_of, swept
 from .versions import Moment
 from .wrapping.decorators import Decorator, WithMemory, with_memory
 
@@ -55,6 +59,9 @@ class AsyncMemory:
             `ltm_core.stores.wrappers.Cached` for what it promises.
         summary_after_tokens, summary_after_messages: How much new talk of a session renews its summary, in the
             background; None for no such bound. With both None, only `sessions.summarize` does.
+        retention: How long deleted facts are kept with their history, a timedelta or seconds; for ever without.
+        maintain: Strategies that keep the facts of everybody in order, in the background; see `maintain`.
+        maintain_every: How often, a timedelta or seconds: once in that time, however many processes do it.
         model: A model as litellm names it (`openai/gpt-4o-mini`, extra `litellm`). Without `model`, `complete` and
             `extract` the offline extractor learns from plain English statements.
         complete: A model as a callable: role messages in, text out; sync or async.
@@ -88,6 +95,9 @@ class AsyncMemory:
         cache: str | None = None,
         summary_after_tokens: int | None = 1_000,
         summary_after_messages: int | None = 40,
+        retention: timedelta | float | None = None,
+        maintain: Sequence[str | MaintenanceStrategy] = (),
+        maintain_every: timedelta | float = EVERY,
         **options: Unpack[Options],
     ) -> None:
         storage = store if url is None else url
@@ -101,6 +111,9 @@ class AsyncMemory:
             background=background,
             limits=limits_of(session_ttl, session_max_messages),
             trigger=trigger_of(summary_after_tokens, summary_after_messages, policies.count_tokens),
+            retention=retention_of(retention),
+            maintain=strategies_of(maintain),
+            maintain_every=period_of(maintain_every),
         )
         self.facts = PersistentFacts(self)
         self.sessions = Sessions(self.runtime)
@@ -280,6 +293,57 @@ class AsyncMemory:
             raise InvalidInput("Say what to forget: a key, an id, or filters such as {'category': 'work'}.")
         who = self._who(user_id, session_id, None)
         return await self.runtime.run(forget(self.facts, what, who, namespace))
+
+    async def maintain(
+        self,
+        strategies: Sequence[str | MaintenanceStrategy] = USUAL,
+        *,
+        user_id: str | None = None,
+        session_id: str | None = None,
+        agent_id: str | None = None,
+        scope: MemoryScope | None = None,
+        namespace: str | None = None,
+        dry_run: bool = False,
+    ) -> MaintenanceReport:
+        """Keep facts in order: each strategy on what the one before left, written together or not at all.
+
+        `strategies` are names (`deduplicate`, `merge`, `summarise`, `prune:max_tokens=2000`, `decay`, `archive`) or
+        objects. It is done to the facts of every scope that has an id here, or of `scope`; in one namespace, or in each
+        by itself. Nothing is deleted: `memory.jobs.undo` takes it back. With `dry_run`, only what it would do.
+
+        Raises `ConfigurationError` for what is no strategy, `ScopeError` for nobody.
+        """
+        chosen = strategies_of(strategies)
+        who = identity(
+            self.runtime.name, self.runtime.tenant, user_id=user_id, session_id=session_id, agent_id=agent_id
+        )
+        owners = owners_of(who, scope)
+        return await self.runtime.teach(maintained(self.runtime, chosen, owners, namespace, dry_run=dry_run))
+
+    async def stats(
+        self,
+        user_id: str | None = None,
+        *,
+        session_id: str | None = None,
+        agent_id: str | None = None,
+        estimates: bool = True,
+    ) -> Stats:
+        """Counts of what is remembered of one person, session or agent or, for operators, of everybody.
+
+        The database counts; `estimates` (tokens, duplicates, junk) read the facts themselves.
+        """
+        who = identity(
+            self.runtime.name, self.runtime.tenant, user_id=user_id, session_id=session_id, agent_id=agent_id
+        )
+        subject = await self.runtime.run(subject_of(self.runtime, who))
+        return await self.runtime.teach(stats_of(self.runtime, subject, estimates=estimates))
+
+    async def sweep(self) -> Swept:
+        """Remove for good what is over, of everybody: sessions, facts that expired, facts deleted beyond `retention`.
+
+        A memory with `background=True` does so by itself. Safe to stop at any time and to start again.
+        """
+        return await self.runtime.run(swept(self.runtime))
 
     async def flush(self, timeout: float | None = None) -> bool:  # noqa: ASYNC109 # part of the public face
         """Learn and embed all that waits, without regard to pauses between tries. True if nothing is left waiting."""

@@ -164,6 +164,22 @@ def _part_text(part: Any) -> str:
     return text if isinstance(text, str) else ""
 
 
+class Upkeep(Model):
+    """What a fact was before maintenance, a pin or an archive touched it: none of these tells it anew.
+
+    It holds for one version of the fact; whoever writes the next one ends it.
+
+    Attributes:
+        version: That version.
+        told_at: When it was told or changed last.
+        confidence: How sure one was then.
+    """
+
+    version: int
+    told_at: Time
+    confidence: Share
+
+
 class Fact(Scored):
     """One thing that is remembered.
 
@@ -182,6 +198,8 @@ class Fact(Scored):
         source_type: Who said it: `manual`, `conversation`, `tool`, `inference`, or a word of your own.
         context: The circumstances that it holds in, or was said in.
         validated: Whether `value` was read as the model that `schema_type` names; None where nobody asked.
+        expires_at: When it ends, and is to be removed for good.
+        replaced_by: Id of the fact that says it now, where maintenance archived this one.
     """
 
     id: str
@@ -219,6 +237,22 @@ class Fact(Scored):
     archived_at: Time | None = None
     context: Context | None = None
     validated: bool | None = Field(default=None, exclude=True, repr=False)
+    replaced_by: str | None = None
+    upkeep: Upkeep | None = None
+
+    @property
+    def told_at(self) -> datetime:
+        """When it was told or changed last: `updated_at`, unless that was maintenance."""
+        return self._upheld.told_at if self._upheld else self.updated_at
+
+    @property
+    def told_confidence(self) -> float:
+        """How sure one was when it was told last."""
+        return self._upheld.confidence if self._upheld else self.confidence
+
+    @property
+    def _upheld(self) -> Upkeep | None:
+        return self.upkeep if self.upkeep and self.upkeep.version == self.version else None
 
     @property
     def owner(self) -> Scope:
@@ -472,10 +506,10 @@ class SessionState(Model):
 
 
 class JobInfo(Model):
-    """One turn that was, is or will be learned, or one summary that was, is or will be made.
+    """One turn that was, is or will be learned, one summary that was, is or will be made, or maintenance that was done.
 
     Attributes:
-        task: `summary` for a summary of the session, None for a turn.
+        task: `summary` for a summary of the session, `maintenance`, None for a turn.
     """
 
     id: str

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from .embedding import Embedder
+from .embedding import Embedder, embedded_text
+from .llm import Complete
 from .model import Candidate, Fact, FactUpdate, LeftOut, Message, Remembered, Summary
 from .scope import Identity, Scope
 
@@ -180,6 +181,70 @@ Render = Callable[[Rendering], Rendered]
 
 
 @dataclass(frozen=True, slots=True)
+class Usage:
+    """How a fact was used.
+
+    Attributes:
+        access_count: How often it was recalled or read.
+        useful, not_useful: How often that was said to have helped, or not.
+    """
+
+    access_count: int = 0
+    last_accessed_at: datetime | None = None
+    useful: int = 0
+    not_useful: int = 0
+
+
+Vectors = Callable[[Sequence[Fact]], Awaitable[Mapping[str, Sequence[float]]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Maintaining:
+    """What a maintenance strategy is given.
+
+    Attributes:
+        facts: The current facts of one owner and namespace, by key, as the strategies before this one leave them.
+        importance: How much a fact matters now, from 0 to 1; see `ltm_core.maintain.importance`.
+        used_at: When a fact was told or used last.
+        vectors: Unit vectors of facts, by id, as far as there are any; none without an embedder.
+        complete: The model, if there is one.
+    """
+
+    facts: Sequence[Fact]
+    owner: Scope
+    namespace: str
+    now: datetime
+    usage: Mapping[str, Usage]
+    importance: Callable[[Fact], float]
+    used_at: Callable[[Fact], datetime]
+    count_tokens: CountTokens
+    vectors: Vectors
+    complete: Complete | None = None
+
+    def tokens(self, fact: Fact) -> int:
+        """What `fact` costs in a prompt."""
+        return self.count_tokens(embedded_text("fact", {"key": fact.key, "value": fact.value, "text": fact.text}))
+
+
+class MaintenanceStrategy(Protocol):
+    """Keeps facts in order.
+
+    It is given current facts and returns what is to become of some of them; `put_aside`, `joined` and `changed` of
+    `ltm_core.lifecycle` and `upkept` of `ltm_core.edits` make that. Times, version numbers and job ids are set when all
+    strategies are done. Pinned facts stay as they are, and so does what it does not mention. Nothing is stored by it.
+    """
+
+    @property
+    def name(self) -> str:
+        """What reports and reasons call it."""
+        ...
+
+    async def maintain(self, given: Maintaining, /) -> Sequence[FactUpdate]:
+        """At most one update for each fact."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class Policies:
     """Everything that may be replaced, for one memory."""
 
@@ -195,6 +260,7 @@ class Policies:
     allow: frozenset[str] = ALL_OPERATIONS
     embedder: Embedder | None = None
     rerank: Rerank | None = None
+    complete: Complete | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future
 from contextvars import Context
-from datetime import datetime
+from datetime import datetime, timedelta
+from itertools import count
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -22,12 +23,15 @@ from .learn.align import align
 from .learn.turns import SUMMARY, SessionLimits, SummaryTrigger, Turns
 from .learn.worker import MANY, POLL, Batch, Settled, Worker
 from .learning import Learning
+from .maintaining import Maintenance
 from .model import FactUpdate
-from .policies import Clock, Policies
+from .policies import Clock, MaintenanceStrategy, Policies
 from .recalling import Recalling
 from .scope import DEFAULT_TENANT
 from .stores.base import Store, Write
+from .strategies import EVERY
 from .summarising import Summaries
+from .sweeping import Sweeping
 
 R = TypeVar("R")
 
@@ -35,6 +39,7 @@ log = logging.getLogger("ltm_core")
 
 REMEMBERED_OUTCOMES = 1024
 SWEEP_SECONDS = 60
+DELETED_SECONDS = 3600  # between two looks for facts that were deleted long ago, or are to be maintained
 SUMMARY_TOKENS = 400
 
 
@@ -58,6 +63,9 @@ class Runtime:
         many: int = MANY,
         poll: float = POLL,
         learned: Settled | None = None,
+        retention: timedelta | None = None,
+        maintain: Sequence[MaintenanceStrategy] = (),
+        maintain_every: timedelta = EVERY,
     ) -> None:
         store = Embedded(store, policies.embedder, policies.clock) if policies.embedder else store
         self.store = store
@@ -71,6 +79,9 @@ class Runtime:
         self.recalling = Recalling(store, policies, self.turns)
         self.summaries = Summaries(store, policies, self.turns, self.home, summary_tokens)
         self.contexts = Contexts(store, policies, self.turns, self.recalling, self.summaries)
+        self.maintenance = Maintenance(store, policies, self.summaries, self.home)
+        self.maintain, self.maintain_every = maintain, maintain_every
+        self.sweeping = Sweeping(store, self.turns, policies.clock, retention)
         tasks = _Tasks(self.learning, self.summaries, self.turns, policies.clock)
         self.worker = Worker(
             store,
@@ -124,6 +135,11 @@ class Runtime:
         if not isinstance(self.store, Embedded):
             raise ConfigurationError("This memory has no embedder. Pass embedder=, for example 'local'.")
         return await self.run(self.store.embed_all(tell))
+
+    async def maintain_due(self) -> None:
+        """Maintain the facts of everybody whose time has come, as this memory was told to. On the learning loop."""
+        if self.maintain:
+            await self.maintenance.maintain_everybody(self.maintain, self.maintain_every)
 
     def wake(self) -> None:
         """Tell the worker that there is work."""
@@ -182,16 +198,25 @@ class Runtime:
                 if self._background:
                     # In an empty context: the worker is nobody, and not whoever happened to open the memory.
                     Context().run(self.school.submit, self.worker.start())
-                if self._background and self.turns.limits.ttl is not None:
+                if self._background:
                     self._sweeper = Context().run(self.school.submit, self._sweep_now_and_then())
 
     async def _sweep_now_and_then(self) -> None:
-        while True:
+        often = max(min(int(self.maintain_every.total_seconds()), DELETED_SECONDS), SWEEP_SECONDS)
+        for seconds in count(0, SWEEP_SECONDS):
             try:
-                await self.home.run(self.turns.sweep(self.now()))
+                await self.home.run(self.sweeping.sweep(deleted=seconds % DELETED_SECONDS == 0))
             except Exception:
-                log.exception("Sessions that are over could not be removed; it is tried again in %d s.", SWEEP_SECONDS)
+                log.exception("What is over could not be removed; it is tried again in %d s.", SWEEP_SECONDS)
+            if seconds % often < SWEEP_SECONDS:
+                await self._maintain_everybody()
             await asyncio.sleep(SWEEP_SECONDS)
+
+    async def _maintain_everybody(self) -> None:
+        try:
+            await self.maintain_due()
+        except Exception:
+            log.exception("Facts could not be maintained; it is tried again in %d s.", DELETED_SECONDS)
 
     def _settled(self, job_id: str, updates: Sequence[FactUpdate]) -> None:
         self._outcomes[job_id] = updates

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractContextManager
 from datetime import timedelta
 from functools import wraps
@@ -17,10 +17,12 @@ from .home import Home
 from .jobs import Jobs
 from .memory import AsyncMemory
 from .model import Fact
+from .policies import MaintenanceStrategy
 from .providers.base import MemoryProvider
 from .runtime import Runtime
 from .scope import DEFAULT_TENANT
 from .sessions import Sessions
+from .strategies import EVERY
 from .turn import Turn, TurnOptions
 from .wrapping.decorators import Decorator, WithMemory, with_memory
 
@@ -72,6 +74,7 @@ class Facts:
     search = blocking(PersistentFacts.search)
     get_all = blocking(PersistentFacts.get_all)
     filter = blocking(PersistentFacts.filter)
+    archived = blocking(PersistentFacts.archived)
     history = blocking(PersistentFacts.history)
     sources = blocking(PersistentFacts.sources)
     confidence = blocking(PersistentFacts.confidence)
@@ -169,6 +172,9 @@ class Memory:
         cache: str | None = None,
         summary_after_tokens: int | None = 1_000,
         summary_after_messages: int | None = 40,
+        retention: timedelta | float | None = None,
+        maintain: Sequence[str | MaintenanceStrategy] = (),
+        maintain_every: timedelta | float = EVERY,
         **options: Unpack[Options],
     ) -> None:
         self._inner = AsyncMemory(
@@ -181,6 +187,9 @@ class Memory:
             cache=cache,
             summary_after_tokens=summary_after_tokens,
             summary_after_messages=summary_after_messages,
+            retention=retention,
+            maintain=maintain,
+            maintain_every=maintain_every,
             **options,
         )
         self._home = self._inner.runtime.home
@@ -194,6 +203,9 @@ class Memory:
     recall = blocking(AsyncMemory.recall)
     context = blocking(AsyncMemory.context)
     forget = blocking(AsyncMemory.forget)
+    maintain = blocking(AsyncMemory.maintain)
+    sweep = blocking(AsyncMemory.sweep)
+    stats = blocking(AsyncMemory.stats)
     flush = blocking(AsyncMemory.flush)
 
     @property

@@ -16,7 +16,9 @@ from typing import Any
 from .errors import NotFound
 from .model import Fact, Json, Model, in_utc
 
-_OF_THE_VERSION = frozenset({"version", "updated_at", "reason", "job_id", "score", "relevance", "parts", "signals"})
+_OF_THE_VERSION = frozenset(
+    {"version", "updated_at", "reason", "job_id", "upkeep", "score", "relevance", "parts", "signals"}
+)
 
 
 @dataclass(frozen=True, slots=True)

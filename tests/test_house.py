@@ -38,6 +38,9 @@ FLOORS = (
     (
         "records",
         "edits",
+        "lifecycle",
+        "statements",
+        "reports",
         "versions",
         "links",
         "graphs",
@@ -60,7 +63,7 @@ FLOORS = (
         "testing.*",
     ),
     ("learn", "learn.*", "recall", "recall.*", "maintain", "maintain.*"),
-    ("assemble", "learning", "recalling", "summarising", "contexts"),
+    ("assemble", "learning", "recalling", "summarising", "contexts", "strategies", "maintaining", "sweeping"),
     ("runtime",),
     (
         "ticket",
@@ -77,6 +80,8 @@ FLOORS = (
         "wrapping",
         "wrapping.*",
         "privacy",
+        "upkeep",
+        "stats",
         "providers.base",
         "providers.own",
     ),

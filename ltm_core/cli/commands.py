@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from .. import InvalidInput, Memory, MemoryScope, NotFound
-from . import show
+from . import maintenance, show
 from .options import AsJson, ListedByDefault, Model
 from .place import Place, located, wrong_call
 from .sessions import sessions
@@ -31,6 +31,13 @@ app.add_typer(facts, name="facts")
 app.add_typer(jobs, name="jobs")
 app.add_typer(runs, name="runs")
 app.add_typer(sessions, name="sessions")
+app.command()(maintenance.maintain)
+app.command()(maintenance.sweep)
+app.command()(maintenance.stats)
+facts.command()(maintenance.pin)
+facts.command()(maintenance.unpin)
+facts.command()(maintenance.archive)
+facts.command()(maintenance.unarchive)
 
 
 class Kind(StrEnum):
@@ -264,28 +271,44 @@ def worker(
     once: Annotated[
         bool, typer.Option("--once", help="End when nothing waits; exit with 1 if something could not be learned.")
     ] = False,
+    maintain: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--maintain", metavar="STRATEGY", help="Keep all facts in order by this too; as often as you like."
+        ),
+    ] = None,
+    maintain_every: Annotated[
+        float, typer.Option("--maintain-every", min=0.01, metavar="HOURS", help="How often, for all workers together.")
+    ] = 24.0,
+    retention: maintenance.Days = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing but why it cannot go on.")] = False,
 ) -> None:
     """Learn what waits in a database, for all tenants: as many of these, on as many machines, as you like.
 
     SIGTERM or Ctrl-C ends it and gives back what is in hand; a second one ends it at once. Nothing is lost either way.
     """
-    from .worker import Assignment, work
+    from .worker import Assignment, Upkeep, work
 
     if memory is not None and (url is not None or model is not None):
         raise wrong_call("--memory brings its own database and model. Leave out the URL and --model")
     place = None if memory is not None else url or os.environ.get("LTM_DB")
     if memory is None and place is None:
         raise wrong_call("It is not said which database. Pass its URL, or set LTM_DB")
-    raise typer.Exit(work(Assignment(place, concurrency, model, memory, once), quiet=quiet))
+    upkeep = Upkeep(tuple(maintain or ()), maintain_every, retention)
+    raise typer.Exit(work(Assignment(place, concurrency, model, memory, once, upkeep), quiet=quiet))
 
 
 @facts.command("list")
 @located
-def list_facts(place: Place, scope: OwnedBy = MemoryScope.USER, json: AsJson = False) -> None:
+def list_facts(
+    place: Place,
+    scope: OwnedBy = MemoryScope.USER,
+    archived: Annotated[bool, typer.Option("--archived", help="Those that were put aside, instead.")] = False,
+    json: AsJson = False,
+) -> None:
     """All current facts."""
     with place.memory() as memory:
-        found = memory.facts.get_all(**place.owner(scope))
+        found = (memory.facts.archived if archived else memory.facts.get_all)(**place.owner(scope))
     if json:
         show.as_json(found)
     elif found:

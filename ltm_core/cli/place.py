@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from datetime import timedelta
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, Concatenate, ParamSpec, TypedDict
@@ -44,9 +45,17 @@ class Place:
         str, typer.Option("--tenant", envvar="LTM_TENANT", metavar="NAME", help="The wall between customers.")
     ] = "default"
 
-    def memory(self, *, background: bool = False, model: str | None = None, embedder: str | None = None) -> Memory:
+    def memory(
+        self,
+        *,
+        background: bool = False,
+        model: str | None = None,
+        embedder: str | None = None,
+        retention: timedelta | None = None,
+    ) -> Memory:
         """The memory itself; nothing is learned behind a command's back unless `background`."""
-        return Memory(self.db, tenant=self.tenant, background=background, model=model, embedder=embedder)
+        options: dict[str, Any] = {"model": model, "embedder": embedder, "retention": retention}
+        return Memory(self.db, tenant=self.tenant, background=background, **options)
 
     @property
     def who(self) -> Who:

@@ -149,6 +149,11 @@ def summary_text(summary: Summary) -> str:
     return "\n".join(filter(None, [head, topics, "", summary.text, *still]))
 
 
+def rows_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    """Rows under their headings."""
+    return _table(columns, rows)
+
+
 def said(message: Message) -> str:
     """A message with its time and speaker."""
     day = f"{message.created_at:%Y-%m-%d} " if message.created_at else ""

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,10 @@ from ..errors import ConfigurationError, LTMError, StoreError
 from ..learn.worker import ALWAYS
 from ..memory import AsyncMemory
 from ..model import FactUpdate
-from ..runtime import SWEEP_SECONDS, Runtime
-from ..sessions import Sessions
+from ..runtime import Runtime
 from ..stores.base import Store
 from ..stores.memory import DictStore
+from ..strategies import strategies_of
 from ..sync import Memory
 from .place import check_there
 from .show import console, one_line
@@ -39,6 +40,29 @@ log = logging.getLogger("ltm_core")
 
 
 @dataclass(frozen=True, slots=True)
+class Upkeep:
+    """How a worker keeps facts in order.
+
+    Attributes:
+        strategies: By name; those of the memory of the program, if any, without.
+        hours: How often.
+        retention: After how many days what was deleted is removed.
+    """
+
+    strategies: Sequence[str] = ()
+    hours: float = 24.0
+    retention: float | None = None
+
+    def options(self, given: Runtime | None) -> dict[str, Any]:
+        """The same as a `Runtime` takes it."""
+        maintain = strategies_of(self.strategies) or (given.maintain if given is not None else ())
+        every = timedelta(hours=self.hours) if self.strategies or given is None else given.maintain_every
+        days = timedelta(days=self.retention) if self.retention is not None else None
+        retention = given.sweeping.retention if days is None and given is not None else days
+        return {"maintain": maintain, "maintain_every": every, "retention": retention}
+
+
+@dataclass(frozen=True, slots=True)
 class Assignment:
     """What a worker is to do.
 
@@ -48,6 +72,7 @@ class Assignment:
         model: As litellm names it; offline without one.
         program: `module:name` of a memory whose policies are to be used instead.
         once: Whether to end when nothing waits any more.
+        upkeep: How facts are kept in order.
     """
 
     url: str | None
@@ -55,6 +80,7 @@ class Assignment:
     model: str | None = None
     program: str | None = None
     once: bool = False
+    upkeep: Upkeep = Upkeep()
 
 
 def work(assignment: Assignment, *, quiet: bool) -> int:
@@ -136,21 +162,21 @@ class Shift:
         self._say(
             f"Learning what waits, {_counted(self._assignment.concurrency, 'person')} at a time. SIGTERM ends it."
         )
-        while True:
-            await self._sweep()
-            await asyncio.sleep(SWEEP_SECONDS)
+        await asyncio.Event().wait()  # what learns, sweeps and maintains is at work by itself
+        return True
 
     async def _drain(self) -> bool:
         drained = await self._runtime.teach(self._runtime.worker.drain())
-        await self._sweep()
+        await self._tidied()
         self.left = len(await self._waiting())
         return drained and not self.left
 
-    async def _sweep(self) -> None:
+    async def _tidied(self) -> None:
         try:
-            await Sessions(self._runtime).sweep()
+            await self._runtime.run(self._runtime.sweeping.sweep())
+            await self._runtime.maintain_due()
         except StoreError as error:
-            log.warning("Sessions that are over could not be removed yet: %s", error)
+            log.warning("What is over could not be removed yet: %s", error)
 
     async def _show_now_and_then(self) -> None:
         while True:
@@ -200,6 +226,7 @@ def _runtime(assignment: Assignment, learned: Callable[[str, Sequence[FactUpdate
         many=assignment.concurrency,
         poll=POLL,
         learned=learned,
+        **assignment.upkeep.options(given),
     )
 
 

@@ -91,7 +91,7 @@ def _of_message(record: Record) -> Entry:
 def _of_fact(record: Record) -> Entry:
     fields = record.fields
     about, name = fields.get("about") or "user", fields.get("attribute") or ""
-    at = fields["updated_at"]
+    at = _told_at(record)
     return Entry(
         **_common(record, at, fields.get("text") or "", day=fields.get("valid_from") or at),
         name=(fields["key"], record.id),
@@ -120,6 +120,14 @@ def _of_summary(record: Record) -> Entry:
         confidence=1.0,
         stable=False,
     )
+
+
+def _told_at(record: Record) -> datetime:
+    """`Fact.told_at` of what is stored: maintenance makes nothing look fresh."""
+    upkeep, updated = record.fields.get("upkeep"), record.fields["updated_at"]
+    if upkeep is None or upkeep["version"] != record.version:
+        return updated  # type: ignore[no-any-return]
+    return datetime.fromisoformat(upkeep["told_at"])
 
 
 _READERS: Mapping[str, Callable[[Record], Entry]] = {

@@ -152,7 +152,7 @@ def items_of(found: Sequence[Found], scopes: Sequence[Scope], now: datetime, ses
 def _fact(found: Found, layers: Mapping[Scope, int]) -> Item:
     fact, record = fact_of(found.record), found.record
     layer = layers[record.scope]
-    return Item(fact, record.terms, fact.updated_at, layer, fact.importance, fact.confidence, found.signals)
+    return Item(fact, record.terms, fact.told_at, layer, fact.importance, fact.confidence, found.signals)
 
 
 def _told(found: Found, session: Scope | None, now: datetime) -> Item:

@@ -11,6 +11,7 @@ content.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -290,6 +291,10 @@ class Store(ABC):
     async def count(self, where: Where) -> int:
         """How many records `where` admits."""
         return len(await self.scan(where))
+
+    async def tally(self, where: Where, by: str) -> dict[Any, int]:
+        """How many records `where` admits for each value of the column `by`; those without one count under None."""
+        return dict(Counter(record.get(by) for record in await self.scan(where)))
 
     async def walk(
         self,

@@ -202,6 +202,12 @@ class MysqlStore(SqlStore):
         """How many records `where` admits."""
         return await super().count(where) if _is_sayable(where.kind, where.test) else len(await self.scan(where))
 
+    async def tally(self, where: Where, by: str) -> dict[Any, int]:
+        """How many records `where` admits for each value of the column `by`."""
+        if _is_sayable(where.kind, where.test):
+            return await super().tally(where, by)
+        return await Store.tally(self, where, by)
+
     async def search_text(self, where: Where, terms: Sequence[str], limit: int) -> list[Record]:
         """At most `limit` records that `where` admits and that share a term, those with most of the terms first."""
         if len(terms) <= TERMS and _is_sayable(where.kind, where.test) and all(map(_is_plain, terms)):

@@ -15,6 +15,7 @@ Needs pytest, pytest-asyncio and hypothesis.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -336,6 +337,8 @@ class StoreContract:
         wanted = [record for record in records if where.admits(record)]
         assert await store.scan(where) == wanted
         assert await store.count(where) == len(wanted)
+        for by in ("category", "importance", "scope"):
+            assert await store.tally(where, by) == Counter(record.get(by) for record in wanted)
         assert await store.purge(where) == len(wanted)
         assert await store.scan(of(me)) == [record for record in records if record not in wanted]
 

@@ -99,6 +99,11 @@ class Queries(ABC):
         wall, values = self._wall(where)
         return Query(self._built("count", wall), values, where)
 
+    def tally(self, where: Where, by: str) -> Query:
+        """Each value of a column, and how many of the rows that `where` admits have it."""
+        wall, values = self._wall(where)
+        return Query(self._built("tally", wall, by), values, where)
+
     def purge(self, where: Where) -> Query:
         """Removes the rows that `where` admits."""
         wall, values = self._wall(where)
@@ -194,6 +199,10 @@ class Queries(ABC):
 
     def _build_count(self, wall: Wall) -> Executable:
         return select(func.count()).select_from(TABLES[wall.kind]).where(self.inside(wall))
+
+    def _build_tally(self, wall: Wall, by: str) -> Executable:
+        column = TABLES[wall.kind].c[by]
+        return select(column, func.count()).where(self.inside(wall)).group_by(column)
 
     def _build_purge(self, wall: Wall) -> Delete:
         return delete(TABLES[wall.kind]).where(self.inside(wall))

@@ -288,6 +288,10 @@ class SqlStore(Store):
         [(number,)] = await self._rows(self.queries.count(where))
         return int(number)
 
+    async def tally(self, where: Where, by: str) -> dict[Any, int]:
+        """How many records `where` admits for each value of the column `by`."""
+        return {value: int(number) for value, number in await self._rows(self.queries.tally(where, by))}
+
     async def walk(
         self,
         where: Where,

@@ -51,6 +51,10 @@ class Wrapper(Store):
         """How many records `where` admits."""
         return await self._through("count", where.kind, lambda: self.inner.count(where))
 
+    async def tally(self, where: Where, by: str) -> dict[Any, int]:
+        """How many records `where` admits for each value of the column `by`."""
+        return await self._through("tally", where.kind, lambda: self.inner.tally(where, by))
+
     async def search_text(self, where: Where, terms: Sequence[str], limit: int) -> list[Record]:
         """At most `limit` records that `where` admits and that share a term with `terms`."""
         return await self._through("search_text", where.kind, lambda: self.inner.search_text(where, terms, limit))

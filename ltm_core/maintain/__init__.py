@@ -1,0 +1,1 @@
+"""The steps of maintenance: one strategy to a module, none of which knows another."""
