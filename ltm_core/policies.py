@@ -14,6 +14,7 @@ from .embedding import Embedder
 from .model import Candidate, Fact, FactUpdate, LeftOut, Message, Summary
 from .scope import Identity
 
+MODEL_TIMEOUT = 90.0  # seconds; longer than clients of models wait by themselves
 ALL_OPERATIONS = frozenset({"ADD", "UPDATE", "DELETE"})
 
 Clock = Callable[[], datetime]
@@ -191,6 +192,7 @@ class Policies:
     allow: frozenset[str] = ALL_OPERATIONS
     embedder: Embedder | None = None
     rerank: Rerank | None = None
+    model_timeout: float | None = MODEL_TIMEOUT
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,7 @@ FLOORS = (
         "redaction",
         "reading_facts",
         "asking",
+        "metering",
         "litellm_model",
         "embedding",
         "index",

@@ -196,6 +196,7 @@ def _runtime(assignment: Assignment, learned: Callable[[str, Sequence[FactUpdate
         given.store if given is not None else _shared_store(assignment.url or ""),
         given.policies if given is not None else policies_of(model=assignment.model),
         limits=given.turns.limits if given is not None else None,
+        queueing=given.queueing if given is not None else None,
         background=not assignment.once,
         many=assignment.concurrency,
         poll=POLL,
