@@ -68,7 +68,7 @@ def test_at_whatever_instant_it_is_killed_every_observed_turn_is_learned_once(ur
             unheard, kills = turns[heard:], kills + 1
             waiting = memory.jobs.list("waiting", limit=1000)
             in_time += bool(waiting)
-            in_the_middle += any(job.attempts for job in waiting)
+            in_the_middle += any(job.claims for job in waiting)
             reach *= 1.1 if waiting else 0.8
         for turn in unheard:
             observe(memory, turn)
