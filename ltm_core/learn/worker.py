@@ -139,16 +139,18 @@ class Worker:
         self._wake.set()
 
     async def drain(self) -> bool:
-        """Learn all that waits, whenever it was meant to be tried next. Returns whether nothing is left waiting."""
+        """Learn all that waits, whenever it was meant to be tried next. Returns whether all of it was learned."""
         failed: set[str] = set()
+        buried = False
         while True:
             waiting = [due for due in await self._due(ALWAYS) if due.subject.token not in failed]
             if not waiting:
-                return not failed
+                return not (failed or buried)
             subjects = {due.subject.token: due.subject for due in waiting}
             outcomes = await self._attempt_all(self._shuffled(subjects.values()))
             failed |= {token for token, outcome in outcomes.items() if outcome in ("failed", "held")}
-            if "learned" not in outcomes.values():
+            buried = buried or "buried" in outcomes.values()
+            if not {"learned", "buried"}.intersection(outcomes.values()):
                 await asyncio.sleep(TICK)
 
     async def finish(self, subject: Scope, job_id: str) -> Record:
@@ -253,7 +255,8 @@ class Worker:
     async def _attempt(self, subject: Scope, ready: datetime) -> str:
         """Learn one batch of `subject`.
 
-        Returns 'learned', 'failed', 'held' (by a ceiling), 'busy' (somebody else is at it) or 'idle' (nothing is due).
+        Returns 'learned', 'failed', 'buried' (given up), 'held' (by a ceiling), 'busy' (somebody else is at it) or
+        'idle' (nothing is due).
         """
         if subject.token in self._busy:
             await asyncio.sleep(0)
@@ -274,8 +277,8 @@ class Worker:
             return "idle"
         now = self._clock()
         if _claims(jobs[0]) >= MAX_CLAIMS:
-            await self._home.run(self._store.apply([_put(_buried(jobs[0], now))]))
-            return "failed"
+            await self._home.run(self._bury(jobs[0], now))
+            return "buried"
         hold = await self._home.run(self._ledger.hold(subject, now))
         if hold is not None:
             await self._home.run(self._hold(waiting, hold))
@@ -310,6 +313,10 @@ class Worker:
     async def _waiting(self, subject: Scope) -> list[Record]:
         where = Where("job", subject=subject, test=Compare("status", "eq", WAITING))
         return await self._store.scan(where, order=[("created_at", "asc"), ("number", "asc")], limit=1000)
+
+    async def _bury(self, job: Record, now: datetime) -> None:
+        with suppress(ConflictError):  # somebody else did it, or its turn was completed: it is looked at again
+            await self._store.apply([_put(_buried(job, now))])
 
     async def _hold(self, waiting: Sequence[Record], hold: Hold) -> None:
         """Let turns wait, and say why. What is changed meanwhile is held at the next look."""

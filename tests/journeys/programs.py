@@ -14,6 +14,7 @@ from uuid import uuid4
 from ltm_core import Candidate, Memory
 from ltm_core.policies import Extracting
 
+DIED = 77
 SLOWEST = 0.03  # seconds that the extractor of these programs takes at most
 
 # Children are forked off a process that has imported all this: a start costs milliseconds.
@@ -71,13 +72,26 @@ def observe(memory: Memory, turn: Turn) -> None:
 
 def tell(url: str, turns: Sequence[Turn], recover: bool, heard: Connection) -> None:
     """Be an agent: tell the turns, acknowledge each, and go on learning until somebody ends this process."""
-    with Memory(url, extract=slow) as memory:
+    with Memory(url, extract=slow, learn_after=0) as memory:
         if recover:
             memory.flush()
         for turn in turns:
             observe(memory, turn)
             heard.send(turn)
         heard.recv()
+
+
+def deadly(given: Extracting) -> list[Candidate]:
+    """An extractor that takes its process along when somebody says `poison`."""
+    if any("poison" in message.text for message in given.messages):
+        os._exit(DIED)
+    return counted(given)
+
+
+def learn_all(url: str) -> None:
+    """Be a worker that learns what waits, and may die of it."""
+    with Memory(url, extract=deadly, background=False) as memory:
+        memory.flush()
 
 
 async def stuck(given: Extracting) -> list[Candidate]:
