@@ -8,13 +8,13 @@ import logging
 import signal
 import sys
 import threading
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from ..assemble import policies_of, store_of
+from ..assemble import Options, policies_of, queueing_of, store_of
 from ..errors import ConfigurationError, LTMError, StoreError
 from ..learn.worker import ALWAYS
 from ..memory import AsyncMemory
@@ -48,6 +48,7 @@ class Assignment:
         model: As litellm names it; offline without one.
         program: `module:name` of a memory whose policies are to be used instead.
         once: Whether to end when nothing waits any more.
+        limits: Options of a memory: how long a call of the model may take, and what may be spent in a day.
     """
 
     url: str | None
@@ -55,6 +56,7 @@ class Assignment:
     model: str | None = None
     program: str | None = None
     once: bool = False
+    limits: Mapping[str, float] = field(default_factory=dict)
 
 
 def work(assignment: Assignment, *, quiet: bool) -> int:
@@ -192,11 +194,12 @@ def _left(number: int) -> str:
 def _runtime(assignment: Assignment, learned: Callable[[str, Sequence[FactUpdate]], None]) -> Runtime:
     """The same as any memory runs on, with the concurrency that was asked for."""
     given = _memory_named(assignment.program) if assignment.program is not None else None
+    options = cast("Options", {"model": assignment.model, **assignment.limits})
     return Runtime(
         given.store if given is not None else _shared_store(assignment.url or ""),
-        given.policies if given is not None else policies_of(model=assignment.model),
+        given.policies if given is not None else policies_of(**options),
         limits=given.turns.limits if given is not None else None,
-        queueing=given.queueing if given is not None else None,
+        queueing=given.queueing if given is not None else queueing_of(**options),
         background=not assignment.once,
         many=assignment.concurrency,
         poll=POLL,
