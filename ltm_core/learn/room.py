@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from weakref import WeakValueDictionary
 
 from ..errors import QueueFull
 from ..scope import Scope
@@ -45,25 +46,22 @@ class Room:
         """In a forked child: what is under way is the parent's."""
         self._left: OrderedDict[str, int] = OrderedDict()
         self._entering: Counter[str] = Counter()
-        self._lock = asyncio.Lock()
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @asynccontextmanager
     async def entered(self, subject: Scope) -> AsyncIterator[None]:
         """A block in which one turn of `subject` is written. Raises `QueueFull` if there is no room in time."""
-        taken = await self._taken(subject)
+        taken: list[str] = []  # the places that the turn takes until it is written
         try:
+            await self._enter(subject, taken)
             yield
         finally:
             self._leave(taken)
 
-    async def _taken(self, subject: Scope) -> Sequence[str]:
-        """The places that a turn takes until it is written."""
+    async def _enter(self, subject: Scope, taken: list[str]) -> None:
         loop = asyncio.get_running_loop()
         latest = loop.time() + self._bounds.patience
-        while True:
-            taken, full = await self._take(subject)
-            if full is None:
-                return taken
+        while (full := await self._take(subject, taken)) is not None:
             self._leave(taken)
             if loop.time() >= latest:
                 raise QueueFull(
@@ -71,36 +69,49 @@ class Room:
                 )
             await asyncio.sleep(PAUSE)
 
-    async def _take(self, subject: Scope) -> tuple[list[str], str | None]:
-        """The places that could be taken, and why not all could."""
-        user, total, taken = self._bounds.user, self._bounds.total, list[str]()
+    async def _take(self, subject: Scope, taken: list[str]) -> str | None:
+        """Take the places for one more turn; why there are not enough, if so."""
+        user, total = self._bounds.user, self._bounds.total
         if user is not None:
             if not await self._has(subject.token, user, lambda: self._of(subject)):
-                return taken, f"{user} turns of {subject.name} wait to be learned, as many as user_max_waiting= lets."
+                return f"{user} turns of {subject.name} wait to be learned, as many as user_max_waiting= lets."
             taken.append(subject.token)
         if total is not None:
             if not await self._has(ALL, total, lambda: self._of_all(total)):
-                return taken, f"{total} turns wait to be learned, as many as max_waiting= lets."
+                return f"{total} turns wait to be learned, as many as max_waiting= lets."
             taken.append(ALL)
-        return taken, None
+        return None
 
     async def _has(self, whose: str, most: int, counted: Callable[[], Awaitable[int]]) -> bool:
         """Whether one more may be let in, which takes its place; counts anew where that is not known."""
-        if self._left.get(whose, most // 8) <= 0:
-            async with self._lock:
-                free = most - await counted() - self._entering[whose]
-            self._left[whose] = max(free // 8, min(free, 1))
-        left = self._left.pop(whose, most // 8)
-        self._left[whose] = left - 1
+        lock = self._locks.setdefault(whose, asyncio.Lock())
+        async with lock:
+            left = self._left.pop(whose, most // 8)
+            if left <= 0:
+                free = await self._free(whose, most, counted)
+                left = max(free // 8, min(free, 1))
+            self._left[whose] = left - 1
         while len(self._left) > PEOPLE:
             self._left.popitem(last=False)
         if left > 0:
             self._entering[whose] += 1
         return left > 0
 
-    def _leave(self, places: Sequence[str]) -> None:
+    async def _free(self, whose: str, most: int, counted: Callable[[], Awaitable[int]]) -> int:
+        """How many more may be let in. Nobody is meanwhile, so those who are being written come to an end."""
+        while True:
+            written = self._entering[whose]
+            waiting = await counted()
+            free = most - waiting - written
+            # Who came to an end during the count may or may not be in it.
+            if waiting >= most or (self._entering[whose] == written and (free > 0 or not written)):
+                return free
+            await asyncio.sleep(0.001)
+
+    def _leave(self, places: list[str]) -> None:
         self._entering.subtract(places)
         self._entering += Counter()  # drops what is zero
+        places.clear()
 
     async def _of(self, subject: Scope) -> int:
         return await self._store.count(Where("job", subject=subject, test=Compare("status", "eq", "waiting")))

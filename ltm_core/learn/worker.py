@@ -6,7 +6,7 @@ import asyncio
 import logging
 import math
 import random
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence, Set
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -37,6 +37,7 @@ MAX_TURNS = 20
 POLL = 5.0  # seconds between two looks for what other processes wrote
 TICK = 0.05  # seconds between two looks at least
 MANY = 4
+SEEN, SEEN_PEOPLE = 1000, 16  # jobs that one look sees, and people that it is to see among them
 LONGEST = timedelta(seconds=10)  # how long after it is due a turn waits for a talk to pause
 HELD = timedelta(seconds=30)  # a turn that is due later than this is held on purpose, and no other takes it along
 _backoff = wait_exponential(multiplier=2, max=600) + wait_random(0, 1)
@@ -143,7 +144,7 @@ class Worker:
         failed: set[str] = set()
         buried = False
         while True:
-            waiting = [due for due in await self._due(ALWAYS) if due.subject.token not in failed]
+            waiting = [due for due in await self._due(ALWAYS, failed) if due.subject.token not in failed]
             if not waiting:
                 return not (failed or buried)
             subjects = {due.subject.token: due.subject for due in waiting}
@@ -203,7 +204,7 @@ class Worker:
     async def _look(self, slots: asyncio.Semaphore) -> float:
         """Begin to learn about whoever is due, as slots become free; returns the seconds until the next look."""
         try:
-            found = await self._due(self._clock() + timedelta(seconds=self._poll))
+            found = await self._due(self._clock() + timedelta(seconds=self._poll), self._busy)
         except Exception:
             log.exception("The memory could not look for turns to learn; it tries again in %.0f s.", self._poll)
             return self._poll
@@ -249,8 +250,15 @@ class Worker:
                 raise outcome
         return {subject.token: str(outcome) for subject, outcome in zip(subjects, outcomes, strict=True)}
 
-    async def _due(self, before: datetime) -> list[Due]:
-        return await self._home.run(self._store.due("job", before, 1000))
+    async def _due(self, before: datetime, but: Set[str]) -> list[Due]:
+        """What is due, of so many people besides `but` that one with thousands of turns hides nobody."""
+        limit = SEEN
+        while True:
+            found = await self._home.run(self._store.due("job", before, limit))
+            others = {due.subject.token for due in found} - but
+            if len(found) < limit or len(others) >= SEEN_PEOPLE:
+                return found
+            limit *= 8
 
     async def _attempt(self, subject: Scope, ready: datetime) -> str:
         """Learn one batch of `subject`.
