@@ -572,7 +572,7 @@ async def test_one_with_more_turns_than_a_look_sees_hides_nobody(monkeypatch: py
         return told(given)
 
     async with AsyncMemory("memory://", extract=extract, learn_after=0, background=False) as memory:
-        for number in range(10):
+        for number in range(MAX_TURNS + 10):  # more than fail together
             await memory.observe(f"poison {number}", user_id="bad", session_id="s")
         await memory.observe("set name Ana", user_id="ana")
         assert not await memory.flush()
