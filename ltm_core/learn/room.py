@@ -74,11 +74,11 @@ class Room:
         user, total = self._bounds.user, self._bounds.total
         if user is not None:
             if not await self._has(subject.token, user, lambda: self._of(subject)):
-                return f"{user} turns of {subject.name} wait to be learned, as many as user_max_waiting= lets."
+                return f"As many turns of {subject.name} wait to be learned as user_max_waiting={user} lets."
             taken.append(subject.token)
         if total is not None:
             if not await self._has(ALL, total, lambda: self._of_all(total)):
-                return f"{total} turns wait to be learned, as many as max_waiting= lets."
+                return f"As many turns wait to be learned as max_waiting={total} lets."
             taken.append(ALL)
         return None
 
