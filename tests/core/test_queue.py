@@ -289,7 +289,8 @@ async def test_a_ceiling_for_all_counts_every_process_of_the_database(url: str) 
     clock, most = Clock(), 60_000
     options: dict[str, Any] = {"background": False, "clock": clock, "count_tokens": len, "tokens_per_day": most}
     one = AsyncMemory(url, complete=ScriptedModel(cities), **options)
-    two = AsyncMemory(store=one.runtime.store, complete=ScriptedModel(cities), tenant="other", **options)
+    there = one.runtime.store if url == "memory://" else url
+    two = AsyncMemory(store=there, complete=ScriptedModel(cities), tenant="other", **options)
     two.runtime.ledger._writer = lambda: "another process"
     async with one, two:
         number = 0
