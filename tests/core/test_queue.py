@@ -7,6 +7,7 @@ import json
 import random
 import re
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -25,7 +26,7 @@ from ltm_core.metering import _DEADLINE, given_up_after, model_call, report_spen
 from ltm_core.model import FactUpdate
 from ltm_core.policies import Extracting
 from ltm_core.scope import Scope
-from ltm_core.stores.base import Put, Record, Write
+from ltm_core.stores.base import Due, Put, Record, Where, Write
 from ltm_core.stores.memory import DictStore
 from ltm_core.testing.fakes import Clock, ScriptedModel
 from tests.conftest import told
@@ -411,19 +412,48 @@ async def test_an_agent_answers_even_if_its_turn_is_refused_and_that_is_counted(
             await strict("set n#4 x")
 
 
-async def test_a_turn_is_counted_only_now_and_then() -> None:
-    counts = 0
+class Statements(DictStore):
+    """A store that counts what is asked of it."""
 
-    class Counting(DictStore):
-        async def count(self, where: Any) -> int:
-            nonlocal counts
-            counts += 1
-            return await super().count(where)
+    def __init__(self) -> None:
+        super().__init__()
+        self.counts: Counter[str] = Counter()
 
-    async with AsyncMemory(store=Counting(), background=False, user_max_waiting=1000, max_waiting=None) as memory:
+    async def scan(self, where: Where, **how: Any) -> list[Record]:
+        """The same, counted."""
+        self.counts["scan"] += 1
+        return await super().scan(where, **how)
+
+    async def apply(self, writes: Sequence[Write]) -> None:
+        """The same, counted."""
+        self.counts["apply"] += 1
+        await super().apply(writes)
+
+    async def count(self, where: Where) -> int:
+        """The same, counted."""
+        self.counts["count"] += 1
+        return len(await super().scan(where))
+
+    async def due(self, kind: str, before: datetime, limit: int) -> list[Due]:
+        """The same, counted."""
+        self.counts["due"] += 1
+        return await super().due(kind, before, limit)
+
+
+async def statements(**options: Any) -> Counter[str]:
+    """What 500 turns of one person ask of a store."""
+    store = Statements()
+    async with AsyncMemory(store=store, background=False, **options) as memory:
         for number in range(500):
             await memory.observe(f"number {number}", user_id="u", turn_id=str(number))
-    assert counts <= 6
+    return store.counts
+
+
+async def test_a_turn_pays_for_neither_pauses_nor_ceilings_and_is_counted_only_now_and_then() -> None:
+    bare = await statements(learn_after=0, user_max_waiting=None, max_waiting=None)
+    assert await statements(calls_per_day=10, user_calls_per_day=10) == bare
+    counted = await statements(user_max_waiting=1000, max_waiting=2000) - bare
+    assert 0 < counted.total() <= 8
 
 
 # Deaths of workers
