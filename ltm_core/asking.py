@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from .errors import ExtractionError
 from .home import call
 from .llm import Complete
+from .metering import model_call
 from .reading import UnusableReply, read_json
 
 R = TypeVar("R")
@@ -38,9 +39,11 @@ def _complaint(reply: Any, problem: str) -> Sequence[dict[str, Any]]:
     return [{"role": "assistant", "content": said or "(nothing)"}, {"role": "user", "content": asked}]
 
 
-async def _ask(complete: Complete, prompt: Sequence[dict[str, Any]]) -> str:
+async def _ask(complete: Complete, prompt: Sequence[dict[str, Any]]) -> Any:
     try:
-        return await call(complete, prompt)
+        with model_call(prompt) as asked:
+            asked.reply = await call(complete, prompt)
+        return asked.reply
     except Exception as error:
         raise ExtractionError(
             f"The model could not be asked ({type(error).__name__}: {str(error)[:300]}). "

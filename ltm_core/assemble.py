@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from os import PathLike
 from typing import Any, TypedDict, Unpack
@@ -17,9 +17,12 @@ from .forms import FormExtractor, form_of
 from .learn.by_model import ModelExtractor
 from .learn.offline import extract_offline
 from .learn.reconcile import reconcile as reconcile_in_code
+from .learn.room import MOST, USER_MOST, Bounds
+from .learn.spend import Ceilings
 from .learn.summarise import summarise_by_words
 from .learn.summary_by_model import ModelSummariser
 from .learn.turns import SessionLimits, SummaryTrigger
+from .learn.worker import HELD
 from .llm import Complete, Embed
 from .policies import (
     ALL_OPERATIONS,
@@ -41,6 +44,8 @@ from .stores import open_store
 from .stores.base import Store
 
 Storage = Store | str | PathLike[str]
+
+LEARN_AFTER = 1.0  # seconds
 
 
 def utc_now() -> datetime:
@@ -126,7 +131,29 @@ def complete_of(model: str | Complete) -> Complete:
     raise ConfigurationError(f"A {type(model).__name__} is no model. Pass a name such as 'openai/gpt-4o-mini'.")
 
 
-class Options(TypedDict, total=False):
+@dataclass(frozen=True, slots=True)
+class Queueing:
+    """When what waits is learned, what that may cost, and how much may wait."""
+
+    learn_after: float = LEARN_AFTER
+    ceilings: Ceilings = field(default_factory=Ceilings)
+    bounds: Bounds = field(default_factory=Bounds)
+
+
+class QueueOptions(TypedDict, total=False):
+    """How the queue of turns is kept; `AsyncMemory` explains each."""
+
+    learn_after: float
+    user_calls_per_day: int | None
+    user_tokens_per_day: int | None
+    calls_per_day: int | None
+    tokens_per_day: int | None
+    user_max_waiting: int | None
+    max_waiting: int | None
+    wait_when_full: float
+
+
+class Options(QueueOptions, total=False):
     """Everything that may be replaced in a memory; `AsyncMemory` explains each."""
 
     model: str | None
@@ -144,9 +171,35 @@ class Options(TypedDict, total=False):
     clock: Clock | None
     instructions: str
     allow: Iterable[str]
+    model_timeout: float | None
 
 
-_NAMED = ("model", "complete", "embedder", "embed")
+def queueing_of(**options: Unpack[Options]) -> Queueing:
+    """How the queue is kept, by what was passed. Raises `ConfigurationError` for what cannot be."""
+    for name in QueueOptions.__optional_keys__:
+        given = options.get(name)
+        if given is not None and (not isinstance(given, int | float) or given < 0):
+            raise ConfigurationError(f"{name}={given!r} cannot be. Pass a number that is not negative.")
+    after = options.get("learn_after", LEARN_AFTER)
+    if after > HELD.total_seconds():
+        raise ConfigurationError(f"learn_after={after} is too long. Pass at most {HELD.total_seconds():g} seconds.")
+    return Queueing(
+        after,
+        Ceilings(
+            options.get("user_calls_per_day"),
+            options.get("user_tokens_per_day"),
+            options.get("calls_per_day"),
+            options.get("tokens_per_day"),
+        ),
+        Bounds(
+            options.get("user_max_waiting", USER_MOST),
+            options.get("max_waiting", MOST),
+            options.get("wait_when_full", 0.0),
+        ),
+    )
+
+
+_NAMED = {"model", "complete", "embedder", "embed", *QueueOptions.__optional_keys__}
 
 
 def policies_of(**options: Unpack[Options]) -> Policies:
@@ -172,6 +225,8 @@ def policies_of(**options: Unpack[Options]) -> Policies:
         "summarise": summarise_by_words,
         "count_tokens": estimate_tokens,
     }
+    if "model_timeout" in options:
+        given["model_timeout"] = _timeout(options["model_timeout"])
     return Policies(**{**defaults, **given, "allow": _operations(options.get("allow", ALL_OPERATIONS))})
 
 
@@ -187,6 +242,12 @@ def with_extraction(policies: Policies, model: str | Complete | None, template: 
 def asked_by(extract: Extract) -> Complete | None:
     """The model that an extractor of ours asks; None where none is asked, or it is an extractor of one's own."""
     return extract.complete if isinstance(extract, ModelExtractor) else None
+
+
+def _timeout(seconds: float | None) -> float | None:
+    if seconds is not None and seconds <= 0:
+        raise ConfigurationError(f"model_timeout={seconds} gives no model time. Pass seconds, such as 60, or None.")
+    return seconds
 
 
 def _operations(allow: Iterable[str]) -> frozenset[str]:

@@ -11,6 +11,7 @@ LTMError
 │   ├── ConflictError       somebody else wrote first: read again and retry
 │   ├── StoreUnavailable    the database cannot be reached or is locked
 │   └── SchemaError         the database has another schema than this code
+├── QueueFull               too many turns wait to be learned; this one was not stored
 └── ExtractionError         a model's reply could not be used; the turn stays queued
 """
 
@@ -60,6 +61,10 @@ class StoreUnavailable(StoreError):
 
 class SchemaError(StoreError):
     """The database has another schema than this code understands."""
+
+
+class QueueFull(LTMError):
+    """Too many turns wait to be learned. This one was not stored: send it again later."""
 
 
 class ExtractionError(LTMError):

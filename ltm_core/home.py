@@ -59,8 +59,8 @@ class Home:
         """Whether the caller runs on the home loop."""
         return self._thread is threading.current_thread()
 
-    def stop(self) -> None:
-        """End the loop and its thread; the next call starts both anew."""
+    def stop(self, patience: float | None = None) -> None:
+        """End the loop and its thread; the next call starts both anew. A thread that does not end in time is left."""
         with self._lock:
             loop, thread = self._loop, self._thread
             self._loop = self._thread = None
@@ -68,7 +68,7 @@ class Home:
             return
         loop.call_soon_threadsafe(loop.stop)
         if thread is not threading.current_thread():
-            thread.join()
+            thread.join(patience)
 
     def forget(self) -> None:
         """Drop loop and thread untouched: after a fork they belong to the parent."""

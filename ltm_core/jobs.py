@@ -77,6 +77,7 @@ class Jobs:
         if job.fields["status"] not in (WAITING, DEAD):
             return _info(job)
         fields = {**job.fields, "status": WAITING, "attempts": 0, "run_at": self._runtime.now(), "error": None}
+        fields |= {"claims": 0, "held": None}
         again = replace(job, fields=fields, version=job.version + 1)
         await self._runtime.store.apply([Put(again, expect=job.version)])
         return _info(again)

@@ -23,6 +23,7 @@ from .home import Home, call
 from .learn.commit import writes_for
 from .learn.worker import Batch
 from .llm import Complete
+from .metering import given_up_after
 from .model import Candidate, Fact, FactUpdate, Message
 from .policies import Extracting, Policies, Reconciling
 from .records import fact_id, fact_of, message_of
@@ -81,7 +82,9 @@ class Learning:
         given = Extracting(told, who, policies.clock(), earlier, known, policies.allow, policies.instructions)
         token = LEARNING.set(True)
         try:
-            return [Candidate.model_validate(one) for one in await call(policies.extract, given)]
+            async with given_up_after(policies.model_timeout):
+                found = await call(policies.extract, given)
+            return [Candidate.model_validate(one) for one in found]
         except LTMError:
             raise
         except Exception as error:

@@ -13,6 +13,7 @@ from typing import Any
 
 from .errors import ConfigurationError, MissingExtra
 from .llm import Complete, Embed
+from .metering import report_tokens
 
 TIMEOUT_SECONDS = 60
 
@@ -32,6 +33,9 @@ def completion(model: str, **options: Any) -> Complete:
 
     def complete(messages: Sequence[dict[str, Any]]) -> str:
         answer = _litellm().completion(model=model, messages=list(messages), **{**_OPTIONS, **options})
+        usage = getattr(answer, "usage", None)
+        if usage is not None and usage.total_tokens:
+            report_tokens(usage.total_tokens)
         return answer.choices[0].message.content or ""
 
     return complete

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, timedelta
 from typing import Any, Self, TypeVar, Unpack, overload
 
 from .ambient import identity, scoped
-from .assemble import Options, Storage, cached_store_of, limits_of, policies_of, retention_of, trigger_of
+from .assemble import Options, Storage, cached_store_of, limits_of, policies_of, queueing_of, retention_of, trigger_of
 from .checkpoints import Checkpoints
 from .contexts import LateRole, Wanted
 from .errors import ConfigurationError, InvalidInput
@@ -73,6 +73,16 @@ class AsyncMemory:
             `ltm_core.policies`.
         instructions: What a model should capture, in your words.
         allow: Which of ADD, UPDATE and DELETE learning may do.
+        model_timeout: Seconds after which a call of a model, or an `extract` or `summarise` of your own, is given up
+            and tried again later (90); None to wait for ever. A callable that blocks goes on in its thread, unheard.
+        learn_after: Seconds of quiet in a session after which its turns are learned together (1, at most 30); a talk
+            without a pause is learned from every ten. `remember`, `flush` and tickets do not wait.
+        user_calls_per_day, user_tokens_per_day: The most that learning about one person may take in a day (UTC). What
+            is over waits for the next day, and `jobs` says so. None, the default, for no limit.
+        calls_per_day, tokens_per_day: The same for all people of the database together.
+        user_max_waiting, max_waiting: How many turns of one person (10 000) and in all (100 000) may wait to be
+            learned; None for no bound. What is observed beyond raises `QueueFull` and is not stored.
+        wait_when_full: Seconds for which `observe` waits for room before it does (0).
 
     >>> async def main():
     ...     async with AsyncMemory("memory://") as memory:
@@ -114,6 +124,7 @@ class AsyncMemory:
             retention=retention_of(retention),
             maintain=strategies_of(maintain),
             maintain_every=period_of(maintain_every),
+            queueing=queueing_of(**options),
         )
         self.facts = PersistentFacts(self)
         self.sessions = Sessions(self.runtime)
@@ -143,7 +154,7 @@ class AsyncMemory:
 
         Send one turn, the last few, or the whole conversation each time: what is stored already is not stored again.
         A `turn_id` decides that where it is given. Raises `ScopeError` where nobody is named or the session is another
-        user's, `InvalidInput` for messages that cannot be stored.
+        user's, `InvalidInput` for messages that cannot be stored, `QueueFull` where too many turns wait.
         """
         who = self._who(user_id, session_id, agent_id)
         return await self.runtime.run(self._observe(messages, who, namespace, turn_id))
@@ -376,9 +387,12 @@ class AsyncMemory:
         self, messages: Messages, who: Identity, namespace: str, turn_id: str | None, **how: Unpack[Writing]
     ) -> Ticket:
         told = [redacted(message, self.runtime.policies.redact) for message in messages_of(messages)]
-        sent = Sent(told, who, self.runtime.now(), turn_id, namespace=namespace, **how)
-        written = await self.runtime.turns.write(sent)
-        self.runtime.wake()
+        now, after = self.runtime.now(), self.runtime.queueing.learn_after
+        how["run_at"] = how.get("run_at") or now + timedelta(seconds=after)
+        sent = Sent(told, who, now, turn_id, namespace=namespace, **how)
+        async with nullcontext() if sent.completes else self.runtime.room.entered(who.subject):
+            written = await self.runtime.turns.write(sent)
+        self.runtime.wake(after)
         job = written.job
         return Ticket(self.runtime, job.subject if job else who.subject, job.id if job else None, written.messages)
 

@@ -510,6 +510,12 @@ class JobInfo(Model):
 
     Attributes:
         task: `summary` for a summary of the session, `maintenance`, None for a turn.
+        attempts: How often it failed.
+        claims: How often it was taken up without any end: it is being learned, or a process died over it.
+        run_at: When it is tried next; None where nothing waits.
+        held: Why it waits until then, where a ceiling is reached.
+        calls, tokens, seconds: What it took of a model, failed calls included. Of turns that were learned together, the
+            first one carries it all.
     """
 
     id: str
@@ -518,10 +524,15 @@ class JobInfo(Model):
     session_id: str | None = None
     status: Literal["waiting", "done", "dead"]
     attempts: int = 0
+    claims: int = 0
     messages: list[Message] = Field(default_factory=list)
     created_at: Time
     run_at: Time | None = None
+    held: str | None = None
     error: str | None = None
+    calls: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
     updates: list[dict[str, Any]] = Field(default_factory=list)
 
 

@@ -15,6 +15,7 @@ from .llm import Complete
 from .model import Candidate, Fact, FactUpdate, LeftOut, Message, Remembered, Summary
 from .scope import Identity, Scope
 
+MODEL_TIMEOUT = 90.0  # seconds; longer than clients of models wait by themselves
 ALL_OPERATIONS = frozenset({"ADD", "UPDATE", "DELETE"})
 
 Clock = Callable[[], datetime]
@@ -261,6 +262,7 @@ class Policies:
     embedder: Embedder | None = None
     rerank: Rerank | None = None
     complete: Complete | None = None
+    model_timeout: float | None = MODEL_TIMEOUT
 
 
 @dataclass(frozen=True, slots=True)

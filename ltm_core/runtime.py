@@ -15,11 +15,15 @@ from itertools import count
 from typing import Any, TypeVar
 from uuid import uuid4
 
+from .assemble import Queueing
 from .contexts import Contexts
 from .errors import ConfigurationError, UsageError
 from .home import Home, call
 from .index.embedded import Embedded
 from .learn.align import align
+from .learn.lease import holder
+from .learn.room import Room
+from .learn.spend import Ledger
 from .learn.turns import SUMMARY, SessionLimits, SummaryTrigger, Turns
 from .learn.worker import MANY, POLL, Batch, Settled, Worker
 from .learning import Learning
@@ -41,6 +45,7 @@ REMEMBERED_OUTCOMES = 1024
 SWEEP_SECONDS = 60
 DELETED_SECONDS = 3600  # between two looks for facts that were deleted long ago, or are to be maintained
 SUMMARY_TOKENS = 400
+GRACE = 5.0  # seconds in which what is in hand is given back, before it is left to its lease
 
 
 class Runtime:
@@ -66,6 +71,7 @@ class Runtime:
         retention: timedelta | None = None,
         maintain: Sequence[MaintenanceStrategy] = (),
         maintain_every: timedelta = EVERY,
+        queueing: Queueing | None = None,
     ) -> None:
         store = Embedded(store, policies.embedder, policies.clock) if policies.embedder else store
         self.store = store
@@ -82,6 +88,9 @@ class Runtime:
         self.maintenance = Maintenance(store, policies, self.summaries, self.home)
         self.maintain, self.maintain_every = maintain, maintain_every
         self.sweeping = Sweeping(store, self.turns, policies.clock, retention)
+        self.queueing = queueing or Queueing()
+        self.room = Room(store, self.queueing.bounds)
+        self.ledger = Ledger(store, self.queueing.ceilings, policies.count_tokens, holder)
         tasks = _Tasks(self.learning, self.summaries, self.turns, policies.clock)
         self.worker = Worker(
             store,
@@ -90,6 +99,7 @@ class Runtime:
             self.school,
             policies.clock,
             self._settled,
+            self.ledger,
             poll=poll,
             many=many,
         )
@@ -141,10 +151,10 @@ class Runtime:
         if self.maintain:
             await self.maintenance.maintain_everybody(self.maintain, self.maintain_every)
 
-    def wake(self) -> None:
-        """Tell the worker that there is work."""
+    def wake(self, after: float = 0.0) -> None:
+        """Tell the worker that there is work, or will be in so many seconds."""
         if self._background and not self._closed:
-            self.school.submit(self.worker.wake())
+            self.school.submit(self.worker.wake(after))
 
     async def open(self) -> None:
         """Open the store now rather than at the first call."""
@@ -155,17 +165,23 @@ class Runtime:
         await call(self.close_now)
 
     def close_now(self) -> None:
-        """Stop learning, give back the store, end both threads. What waits is learned at the next start."""
+        """Stop learning, give back the store, end both threads. What waits is learned at the next start.
+
+        An extractor that blocks its loop is left behind after some seconds, and its turn to its lease.
+        """
         if self._closed:
             return
         self._closed = True
         if self._open:
             if self._sweeper is not None:
                 self._sweeper.cancel()
-            self.school.wait(self.worker.stop())
+            try:
+                self.school.wait(self.worker.stop(), GRACE)
+            except TimeoutError:
+                log.warning("An extractor cannot be stopped. Its turn is learned anew when its lease has ended.")
             self.home.wait(self.store.close())
             self._open = False
-        self.school.stop()
+        self.school.stop(GRACE)
         self.home.stop()
 
     def forget(self) -> None:
@@ -174,6 +190,8 @@ class Runtime:
         self.turns.forget()
         self.recalling.indexes.forget()
         self.worker.forget()
+        self.ledger.forget()
+        self.room.forget()
         self._opening = self._sweeper = None
         self._open = False
 

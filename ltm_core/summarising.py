@@ -15,6 +15,7 @@ from .ambient import LEARNING
 from .errors import ExtractionError, LTMError
 from .home import Home, call
 from .learn.turns import Turns, summary_job
+from .metering import given_up_after
 from .model import Message, Summary
 from .policies import Policies, Summarised, Summarising
 from .records import message_of, summary_of, summary_record
@@ -82,7 +83,8 @@ class Summaries:
             return None
         token = LEARNING.set(True)
         try:
-            return replace(draft, made=await call(self._policies.summarise, self._given(draft)))
+            async with given_up_after(self._policies.model_timeout):
+                return replace(draft, made=await call(self._policies.summarise, self._given(draft)))
         except LTMError:
             raise
         except Exception as error:

@@ -55,6 +55,7 @@ FLOORS = (
         "schemas",
         "reading_facts",
         "asking",
+        "metering",
         "litellm_model",
         "embedding",
         "index",

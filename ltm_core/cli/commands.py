@@ -59,6 +59,7 @@ class Status(StrEnum):
 Key = Annotated[
     str, typer.Argument(metavar="KEY", help="Such as theme, pet#rex or sister/location.", show_default=False)
 ]
+PerDay = Annotated[int | None, typer.Option(min=0, help="The most that is spent in a day (UTC).", show_default=False)]
 JobId = Annotated[str, typer.Argument(metavar="ID", help="As `ltm jobs` shows it.", show_default=False)]
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="As `ltm runs` shows it.", show_default=False)]
 OwnedBy = Annotated[MemoryScope, typer.Option("--scope", help="Whose fact: the user's, the session's, …")]
@@ -281,6 +282,14 @@ def worker(
         float, typer.Option("--maintain-every", min=0.01, metavar="HOURS", help="How often, for all workers together.")
     ] = 24.0,
     retention: maintenance.Days = None,
+    model_timeout: Annotated[
+        float | None,
+        typer.Option("--model-timeout", min=0.001, help="Seconds for one call of the model.", show_default=False),
+    ] = None,
+    user_calls_per_day: PerDay = None,
+    user_tokens_per_day: PerDay = None,
+    calls_per_day: PerDay = None,
+    tokens_per_day: PerDay = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing but why it cannot go on.")] = False,
 ) -> None:
     """Learn what waits in a database, for all tenants: as many of these, on as many machines, as you like.
@@ -289,13 +298,23 @@ def worker(
     """
     from .worker import Assignment, Upkeep, work
 
+    limits = {
+        "model_timeout": model_timeout,
+        "user_calls_per_day": user_calls_per_day,
+        "user_tokens_per_day": user_tokens_per_day,
+        "calls_per_day": calls_per_day,
+        "tokens_per_day": tokens_per_day,
+    }
+    options = {name: given for name, given in limits.items() if given is not None}
     if memory is not None and (url is not None or model is not None):
         raise wrong_call("--memory brings its own database and model. Leave out the URL and --model")
+    if memory is not None and options:
+        raise wrong_call("--memory brings its own limits. Set them where it is made")
     place = None if memory is not None else url or os.environ.get("LTM_DB")
     if memory is None and place is None:
         raise wrong_call("It is not said which database. Pass its URL, or set LTM_DB")
     upkeep = Upkeep(tuple(maintain or ()), maintain_every, retention)
-    raise typer.Exit(work(Assignment(place, concurrency, model, memory, once, upkeep), quiet=quiet))
+    raise typer.Exit(work(Assignment(place, concurrency, model, memory, once, upkeep, options), quiet=quiet))
 
 
 @facts.command("list")

@@ -161,6 +161,8 @@ def said(message: Message) -> str:
 
 
 def _outcome(job: JobInfo) -> str:
+    if job.held:
+        return f"{job.held} Waits until {when(job.run_at)} UTC."
     if job.error:
         return job.error
     return ", ".join(f"{update['operation']} {update['key']}" for update in job.updates)

@@ -8,14 +8,14 @@ import logging
 import signal
 import sys
 import threading
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from ..assemble import policies_of, store_of
+from ..assemble import Options, policies_of, queueing_of, store_of
 from ..errors import ConfigurationError, LTMError, StoreError
 from ..learn.worker import ALWAYS
 from ..memory import AsyncMemory
@@ -73,6 +73,7 @@ class Assignment:
         program: `module:name` of a memory whose policies are to be used instead.
         once: Whether to end when nothing waits any more.
         upkeep: How facts are kept in order.
+        limits: Options of a memory: how long a call of the model may take, and what may be spent in a day.
     """
 
     url: str | None
@@ -81,6 +82,7 @@ class Assignment:
     program: str | None = None
     once: bool = False
     upkeep: Upkeep = Upkeep()
+    limits: Mapping[str, float] = field(default_factory=dict)
 
 
 def work(assignment: Assignment, *, quiet: bool) -> int:
@@ -218,10 +220,12 @@ def _left(number: int) -> str:
 def _runtime(assignment: Assignment, learned: Callable[[str, Sequence[FactUpdate]], None]) -> Runtime:
     """The same as any memory runs on, with the concurrency that was asked for."""
     given = _memory_named(assignment.program) if assignment.program is not None else None
+    options = cast("Options", {"model": assignment.model, **assignment.limits})
     return Runtime(
         given.store if given is not None else _shared_store(assignment.url or ""),
-        given.policies if given is not None else policies_of(model=assignment.model),
+        given.policies if given is not None else policies_of(**options),
         limits=given.turns.limits if given is not None else None,
+        queueing=given.queueing if given is not None else queueing_of(**options),
         background=not assignment.once,
         many=assignment.concurrency,
         poll=POLL,

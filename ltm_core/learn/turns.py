@@ -257,7 +257,7 @@ class Turns:
         if not records and not taught:
             return Written((), earlier)
         job = _job_record(sent, taught, earlier) if taught else None
-        head, asked = self._talked(replace(head, subject=owner), records, sent.now)
+        head, asked = self._talked(replace(head, subject=owner), records, sent)
         await self._store.apply(
             [
                 *moved,
@@ -270,7 +270,7 @@ class Turns:
         )
         return Written([message_of(record) for record in records], earlier if is_late else job)
 
-    def _talked(self, head: Record, records: Sequence[Record], now: datetime) -> tuple[Record, list[Put]]:
+    def _talked(self, head: Record, records: Sequence[Record], sent: Sent) -> tuple[Record, list[Put]]:
         """The head with what was said since a summary was last asked for; and the job to make one, where it is time."""
         trigger = self._trigger
         if trigger is None or head.scope.level is not MemoryScope.SESSION:
@@ -281,7 +281,9 @@ class Turns:
         if tokens < trigger.tokens and messages < trigger.messages:
             return replace(head, fields={**head.fields, "unasked": [tokens, messages]}), []
         last = head.fields["message_count"] + len(records)
-        return replace(head, fields={**head.fields, "unasked": [0, 0]}), [summary_job(head, last, now)]
+        return replace(head, fields={**head.fields, "unasked": [0, 0]}), [
+            summary_job(head, last, sent.now, run_at=sent.run_at)
+        ]
 
     async def _compare(self, sent: Sent, head: Record) -> tuple[Sequence[Message], list[Record], list[Record]]:
         """What of the turn is new, the stored answer that it regenerates, and what is stored but was never taught."""
@@ -337,8 +339,8 @@ def job_id(thread: Scope, number: int) -> str:
     return digest("job", thread.token, str(number))
 
 
-def summary_job(head: Record, last: int, now: datetime, keep: int | None = None) -> Put:
-    """The job to summarise a session up to message `last`, but for its newest `keep`.
+def summary_job(head: Record, last: int, now: datetime, keep: int | None = None, run_at: datetime | None = None) -> Put:
+    """The job to summarise a session up to message `last`, but for its newest `keep`; now, or at `run_at`.
 
     It is the subject's and not the session's, so that no turn waits for it.
     """
@@ -348,7 +350,7 @@ def summary_job(head: Record, last: int, now: datetime, keep: int | None = None)
         "attempts": 0,
         "number": last,
         "keep": keep,
-        "run_at": now,
+        "run_at": run_at or now,
         "created_at": now,
         "updated_at": now,
         "session_id": head.scope.id,

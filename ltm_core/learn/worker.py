@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+import math
+import random
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence, Set
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from itertools import takewhile
 from types import SimpleNamespace
 from typing import Any, Protocol, cast
 
@@ -15,21 +18,28 @@ from tenacity import RetryCallState, wait_exponential, wait_random
 
 from ..errors import ConflictError, ExtractionError, NotFound
 from ..home import Home
+from ..metering import Meter
 from ..model import FactUpdate, Message
 from ..policies import Clock
 from ..records import message_of
 from ..scope import Scope
-from ..stores.base import Compare, Put, Record, Store, Where, Write
+from ..stores.base import Compare, Due, Put, Record, Store, Where, Write
 from .lease import LEASE, Lease, claim, is_lost
+from .spend import Hold, Ledger, charged
 from .turns import DEAD, DONE, WAITING
 
 log = logging.getLogger("ltm_core")
 
 ALWAYS = datetime.max.replace(tzinfo=UTC)
 MAX_ATTEMPTS = 5
+MAX_CLAIMS = 8  # by processes that died, one after the other, over the same turn
 MAX_TURNS = 20
 POLL = 5.0  # seconds between two looks for what other processes wrote
+TICK = 0.05  # seconds between two looks at least
 MANY = 4
+SEEN, SEEN_PEOPLE = 1000, 16  # jobs that one look sees, and people that it is to see among them
+LONGEST = timedelta(seconds=10)  # how long after it is due a turn waits for a talk to pause
+HELD = timedelta(seconds=30)  # a turn that is due later than this is held on purpose, and no other takes it along
 _backoff = wait_exponential(multiplier=2, max=600) + wait_random(0, 1)
 
 
@@ -80,9 +90,11 @@ class Worker:
         school: Home,
         clock: Clock,
         settled: Settled,
+        ledger: Ledger,
         *,
         poll: float = POLL,
         many: int = MANY,
+        shuffle: Callable[[list[Scope]], None] = random.shuffle,
     ) -> None:
         self._store = store
         self._learn = learn
@@ -90,45 +102,57 @@ class Worker:
         self._school = school
         self._clock = clock
         self._settled = settled
+        self._ledger = ledger
         self._poll = poll
         self._many = many
-        self._busy: set[str] = set()
-        self._wake = asyncio.Event()
+        self._shuffle = shuffle
         self._running: asyncio.Task[None] | None = None
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        self._busy: set[str] = set()
+        self._attempts: set[asyncio.Task[Any]] = set()
+        self._wake = asyncio.Event()
+        self._next_look = 0.0  # by the clock of the loop
 
     async def start(self) -> None:
         """Begin to learn in the background. Runs on the school loop, as all that follows."""
         if self._running is None or self._running.done():
-            self._busy, self._wake = set(), asyncio.Event()
+            self._begin_anew()
             self._running = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
-        """End the background work; a turn in the middle of it goes back to the queue."""
-        if self._running is not None:
-            self._running.cancel()
-            await asyncio.gather(self._running, return_exceptions=True)
-            self._running = None
+        """End all work; a turn in the middle of it goes back to the queue."""
+        tasks = [*self._attempts, *([self._running] if self._running is not None else ())]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._running = None
 
     def forget(self) -> None:
         """In a forked child: the background work is the parent's."""
-        self._busy, self._wake, self._running = set(), asyncio.Event(), None
+        self._begin_anew()
+        self._running = None
 
-    async def wake(self) -> None:
-        """Look for work now."""
+    async def wake(self, after: float = 0.0) -> None:
+        """Look for work in so many seconds, or before."""
+        self._next_look = min(self._next_look, asyncio.get_running_loop().time() + after)
         self._wake.set()
 
     async def drain(self) -> bool:
-        """Learn all that waits, whenever it was meant to be tried next. Returns whether nothing is left waiting."""
+        """Learn all that waits, whenever it was meant to be tried next. Returns whether all of it was learned."""
         failed: set[str] = set()
+        buried = False
         while True:
-            waiting = [due for due in await self._due(ALWAYS) if due.subject.token not in failed]
+            waiting = [due for due in await self._due(ALWAYS, failed) if due.subject.token not in failed]
             if not waiting:
-                return not failed
+                return not (failed or buried)
             subjects = {due.subject.token: due.subject for due in waiting}
-            outcomes = await self._attempt_all(list(subjects.values()), ALWAYS)
-            failed |= {token for token, outcome in zip(subjects, outcomes, strict=True) if outcome == "failed"}
-            if "learned" not in outcomes:
-                await asyncio.sleep(0.02)
+            outcomes = await self._attempt_all(self._shuffled(subjects.values()))
+            failed |= {token for token, outcome in outcomes.items() if outcome in ("failed", "held")}
+            buried = buried or "buried" in outcomes.values()
+            if not {"learned", "buried"}.intersection(outcomes.values()):
+                await asyncio.sleep(TICK)
 
     async def finish(self, subject: Scope, job_id: str) -> Record:
         """Learn until this job is no longer waiting. Raises `ExtractionError` if it could not be learned now."""
@@ -141,7 +165,7 @@ class Worker:
             outcome = await self._attempt(subject, ALWAYS)
             if outcome == "busy":
                 await asyncio.sleep(0.02)
-            elif outcome == "failed":
+            elif outcome in ("failed", "held"):
                 await self._raise_if_failed(subject, job_id)
 
     async def job(self, subject: Scope, job_id: str) -> Record | None:
@@ -151,90 +175,162 @@ class Worker:
 
     async def _raise_if_failed(self, subject: Scope, job_id: str) -> None:
         job = await self._home.run(self.job(subject, job_id))
-        if job is not None and job.fields["status"] == WAITING and job.fields.get("error"):
+        if job is None or job.fields["status"] != WAITING:
+            return
+        if job.fields.get("held"):
+            until = f"{job.fields['run_at']:%Y-%m-%d %H:%M} UTC"
+            raise ExtractionError(f"{job.fields['held']} The turn waits until {until}, or for higher ceilings.")
+        if job.fields.get("error"):
             raise ExtractionError(f"{job.fields['error']} The turn stays queued and is tried again.")
 
     async def _run(self) -> None:
+        slots = asyncio.Semaphore(self._many)
         while True:
-            self._wake.clear()
-            try:
-                busy = await self._pass()
-            except Exception:
-                log.exception("The memory could not look for turns to learn; it tries again in %.0f s.", self._poll)
-                busy = False
-            if not busy:
-                await self._rest()
+            self._next_look = math.inf
+            wait = await self._look(slots)
+            await self.wake(wait)
+            await self._rest()
 
     async def _rest(self) -> None:
-        # Not wait_for: before Python 3.12 it swallows a cancellation that comes together with the event.
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._poll):
-                await self._wake.wait()
+        """Sleep until the next look, which may come to be earlier meanwhile."""
+        now = asyncio.get_running_loop().time
+        while (left := self._next_look - now()) > 0:
+            self._wake.clear()
+            # Not wait_for: before Python 3.12 it swallows a cancellation that comes together with the event.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await self._wake.wait()
 
-    async def _pass(self) -> bool:
-        """Learn what is due, a few people at a time. Returns whether anything was learned."""
+    async def _look(self, slots: asyncio.Semaphore) -> float:
+        """Begin to learn about whoever is due, as slots become free; returns the seconds until the next look."""
+        try:
+            found = await self._due(self._clock() + timedelta(seconds=self._poll), self._busy)
+        except Exception:
+            log.exception("The memory could not look for turns to learn; it tries again in %.0f s.", self._poll)
+            return self._poll
         now = self._clock()
-        subjects = {item.subject.token: item.subject for item in await self._due(now)}
-        return "learned" in await self._attempt_all(list(subjects.values()), now)
+        subjects = {due.subject.token: due.subject for due in found if due.at <= now}
+        for subject in self._shuffled(subjects.values()):
+            if subject.token not in self._busy:
+                await slots.acquire()
+                task = asyncio.create_task(self._attempt_by_itself(subject, slots))
+                self._attempts.add(task)
+                task.add_done_callback(self._attempts.discard)
+        later = min((due.at for due in found if due.at > now), default=None)
+        return self._poll if later is None else max((later - self._clock()).total_seconds(), TICK)
 
-    async def _attempt_all(self, subjects: Sequence[Scope], ready: datetime) -> list[str]:
+    async def _attempt_by_itself(self, subject: Scope, slots: asyncio.Semaphore) -> None:
+        try:
+            outcome = await self._attempt(subject, self._clock())
+        except Exception:
+            log.exception("The turns of one person could not be learned; they are tried again in %.0f s.", self._poll)
+        else:
+            if outcome not in ("idle", "busy"):
+                await self.wake()
+        finally:
+            slots.release()
+
+    def _shuffled(self, subjects: Iterable[Scope]) -> list[Scope]:
+        """In another order than other workers, so that they do not always reach for the same person."""
+        order = list(subjects)
+        self._shuffle(order)
+        return order
+
+    async def _attempt_all(self, subjects: Sequence[Scope]) -> dict[str, str]:
+        """Learn one batch of each, a few at a time; outcomes by token. Raises the first error when all have ended."""
         limit = asyncio.Semaphore(self._many)
 
         async def one(subject: Scope) -> str:
             async with limit:
-                return await self._attempt(subject, ready)
+                return await self._attempt(subject, ALWAYS)
 
-        return await asyncio.gather(*map(one, subjects))
+        outcomes = await asyncio.gather(*map(one, subjects), return_exceptions=True)
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
+        return {subject.token: str(outcome) for subject, outcome in zip(subjects, outcomes, strict=True)}
 
-    async def _due(self, before: datetime) -> list[Any]:
-        return cast("list[Any]", await self._home.run(self._store.due("job", before, 1000)))
+    async def _due(self, before: datetime, but: Set[str]) -> list[Due]:
+        """What is due, of so many people besides `but` that one with thousands of turns hides nobody."""
+        limit = SEEN
+        while True:
+            found = await self._home.run(self._store.due("job", before, limit))
+            others = {due.subject.token for due in found} - but
+            if len(found) < limit or len(others) >= SEEN_PEOPLE:
+                return found
+            limit *= 8
 
     async def _attempt(self, subject: Scope, ready: datetime) -> str:
-        """Learn one batch of `subject`: 'learned', 'failed', 'busy' (somebody else is at it) or 'idle'."""
+        """Learn one batch of `subject`.
+
+        Returns 'learned', 'failed', 'buried' (given up), 'held' (by a ceiling), 'busy' (somebody else is at it) or
+        'idle' (nothing is due).
+        """
         if subject.token in self._busy:
             await asyncio.sleep(0)
             return "busy"
+        task = cast("asyncio.Task[Any]", asyncio.current_task())
         self._busy.add(subject.token)
+        self._attempts.add(task)
         try:
             return await self._learn_batch(subject, ready)
         finally:
             self._busy.discard(subject.token)
+            self._attempts.discard(task)
 
     async def _learn_batch(self, subject: Scope, ready: datetime) -> str:
-        waiting = await self._home.run(self._next(subject, ready))
-        if waiting is None:
+        waiting = await self._home.run(self._waiting(subject))
+        jobs = due_together(waiting, ready)
+        if not jobs:
             return "idle"
-        if waiting.jobs[0].fields["attempts"] >= MAX_ATTEMPTS:
-            await self._home.run(self._store.apply([_put(_buried(waiting.jobs[0], self._clock()))]))
-            return "failed"
-        batch = Batch([_tried(job) for job in waiting.jobs], waiting.messages)
-        lease = await self._home.run(claim(self._store, subject, self._clock(), list(map(_put, batch.jobs))))
+        now = self._clock()
+        if _claims(jobs[0]) >= MAX_CLAIMS:
+            await self._home.run(self._bury(jobs[0], now))
+            return "buried"
+        hold = await self._home.run(self._ledger.hold(subject, now))
+        if hold is not None:
+            await self._home.run(self._hold(waiting, hold))
+            return "held"
+        return await self._learn_jobs(subject, [_tried(job, now) for job in jobs])
+
+    async def _learn_jobs(self, subject: Scope, jobs: Sequence[Record]) -> str:
+        lease = await self._home.run(claim(self._store, subject, self._clock(), list(map(_put, jobs))))
         if lease is None:
             return "busy"
+        attempt = _Attempt(jobs, lease, self._ledger.meter())
         try:
-            async with self._beating(lease):
-                found = await self._learn.extract(batch)
-            await self._home.run(self._commit(batch, lease, found))
+            batch = Batch(jobs, await self._home.run(self._messages(jobs)))
+            found = await self._extract(batch, attempt)
+            await self._home.run(self._commit(batch, attempt, found))
         except asyncio.CancelledError:
-            await asyncio.shield(self._home.run(self._give_back(batch, lease)))
+            await asyncio.shield(self._home.run(self._give_back(attempt)))
             raise
         except Exception as error:
-            await self._home.run(self._fail(batch, lease, error))
+            await self._home.run(self._fail(attempt, error))
             return "failed"
         return "learned"
 
-    async def _next(self, subject: Scope, ready: datetime) -> Batch | None:
+    async def _extract(self, batch: Batch, attempt: _Attempt) -> Any:
+        try:
+            async with self._beating(attempt.lease):
+                with attempt.meter.running():
+                    return await self._learn.extract(batch)
+        finally:
+            await asyncio.shield(self._home.run(self._ledger.add(attempt.meter, self._clock())))
+
+    async def _waiting(self, subject: Scope) -> list[Record]:
         where = Where("job", subject=subject, test=Compare("status", "eq", WAITING))
-        waiting = await self._store.scan(where, order=[("created_at", "asc"), ("number", "asc")], limit=1000)
-        heads: dict[tuple[Scope, str | None], Record] = {}
-        for job in waiting:
-            heads.setdefault(_lane(job), job)
-        first = next((job for job in heads.values() if job.fields["run_at"] <= ready), None)
-        if first is None:
-            return None
-        same = [job for job in waiting if _lane(job) == _lane(first)]
-        jobs = same[:1] if first.fields["attempts"] or first.fields.get("task") else same[:MAX_TURNS]
-        return Batch(jobs, await self._messages(jobs))
+        return await self._store.scan(where, order=[("created_at", "asc"), ("number", "asc")], limit=1000)
+
+    async def _bury(self, job: Record, now: datetime) -> None:
+        with suppress(ConflictError):  # somebody else did it, or its turn was completed: it is looked at again
+            await self._store.apply([_put(_buried(job, now))])
+
+    async def _hold(self, waiting: Sequence[Record], hold: Hold) -> None:
+        """Let turns wait, and say why. What is changed meanwhile is held at the next look."""
+        held = [_held(job, hold) for job in waiting if job.fields["run_at"] < hold.until or not job.fields.get("held")]
+        with suppress(ConflictError):
+            await self._store.apply(list(map(_put, held)))
 
     async def _messages(self, jobs: Sequence[Record]) -> list[Message]:
         ids = tuple(one for job in jobs for one in waiting_ids(job))
@@ -269,18 +365,19 @@ class Worker:
             return  # the commit will find that the lease is lost
         lease.record = put.record
 
-    async def _commit(self, batch: Batch, lease: Lease, found: Any) -> None:
+    async def _commit(self, batch: Batch, attempt: _Attempt, found: Any) -> None:
         """Decide and write, again from the start as long as somebody else writes in between."""
         jobs: Sequence[Record] = batch.jobs
         while True:
             updates, writes = await self._learn.decide(batch, found)
             now = self._clock()
             shares = zip(jobs, batch.jobs, _shares(batch, updates), strict=True)
-            done = [_put(_done(job, learned, share, now)) for job, learned, share in shares]
+            done = attempt.charged([_done(job, learned, share, now) for job, learned, share in shares])
+            spent = await self._ledger.entry(batch.subject, attempt.meter, now)
             try:
-                await self._store.apply([*writes, *done, lease.released(now)])
+                await self._store.apply([*writes, *done, *spent, attempt.lease.released(now)])
             except ConflictError:
-                if await is_lost(self._store, lease):
+                if await is_lost(self._store, attempt.lease):
                     raise
                 jobs = await self._again(batch)
             else:
@@ -295,22 +392,64 @@ class Worker:
         for job, share in zip(batch.jobs, _shares(batch, updates), strict=True):
             self._settled(job.id, share)
 
-    async def _fail(self, batch: Batch, lease: Lease, error: Exception) -> None:
+    async def _fail(self, attempt: _Attempt, error: Exception) -> None:
         log.warning("A turn could not be learned and stays queued: %s", error)
         now = self._clock()
-        await self._close(batch, lease, lambda job: _failed(job, error, now))
+        await self._close(attempt, lambda job: _failed(job, error, now))
 
-    async def _give_back(self, batch: Batch, lease: Lease) -> None:
-        await self._close(batch, lease, lambda job: _next_version(job, attempts=job.fields["attempts"] - 1))
+    async def _give_back(self, attempt: _Attempt) -> None:
+        now = self._clock()
+        await self._close(attempt, lambda job: _next_version(job, claims=_claims(job) - 1, run_at=now))
 
-    async def _close(self, batch: Batch, lease: Lease, change: Callable[[Record], Record]) -> None:
+    async def _close(self, attempt: _Attempt, change: Callable[[Record], Record]) -> None:
         """Give the lease back and leave the jobs that are still there for another try."""
-        while not await is_lost(self._store, lease):
-            found = [await self.job(job.subject, job.id) for job in batch.jobs]
-            writes = [_put(change(job)) for job in found if job is not None]
+        while not await is_lost(self._store, attempt.lease):
+            found = [await self.job(job.subject, job.id) for job in attempt.jobs]
+            writes = attempt.charged([change(job) for job in found if job is not None])
+            now = self._clock()
+            spent = await self._ledger.entry(attempt.jobs[0].subject, attempt.meter, now)
             with suppress(ConflictError):
-                await self._store.apply([*writes, lease.released(self._clock())])
+                await self._store.apply([*writes, *spent, attempt.lease.released(now)])
                 break
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """Jobs that are being learned under a lease, and what that takes."""
+
+    jobs: Sequence[Record]
+    lease: Lease
+    meter: Meter
+
+    def charged(self, jobs: Sequence[Record]) -> list[Put]:
+        """The writes of these jobs; the first one carries what all took together, so that sums are right."""
+        first = [replace(job, fields=charged(dict(job.fields), self.meter)) for job in jobs[:1]]
+        return [_put(job) for job in [*first, *jobs[1:]]]
+
+
+def due_together(waiting: Sequence[Record], ready: datetime) -> Sequence[Record]:
+    """Of turns that wait, oldest first, those to learn in the next call: of one conversation, in which it is quiet."""
+    lanes: dict[tuple[Scope, str | None], list[Record]] = {}
+    for job in waiting:
+        lanes.setdefault(_lane(job), []).append(job)
+    return next((together for lane in lanes.values() if (together := _together(lane, ready))), ())
+
+
+def _together(lane: Sequence[Record], ready: datetime) -> Sequence[Record]:
+    head = lane[0].fields
+    if head["run_at"] > ready:
+        return ()
+    jobs = list(takewhile(lambda job: job.fields["run_at"] - HELD <= ready, lane[: _most(lane[0])]))
+    is_full = len(jobs) == _most(lane[0])
+    is_quiet = jobs[-1].fields["run_at"] <= ready
+    return jobs if is_full or is_quiet or head["run_at"] <= ready - LONGEST else ()
+
+
+def _most(head: Record) -> int:
+    """How many turns are learned together: half as many after each death over them, so that it is found which it is."""
+    if head.fields["attempts"] or head.fields.get("task"):
+        return 1
+    return max(MAX_TURNS >> _claims(head), 1)
 
 
 def backoff(attempts: int) -> float:
@@ -353,8 +492,20 @@ def _next_version(job: Record, **changed: Any) -> Record:
     return replace(job, fields={**job.fields, **changed}, version=job.version + 1)
 
 
-def _tried(job: Record) -> Record:
-    return _next_version(job, attempts=job.fields["attempts"] + 1)
+def _claims(job: Record) -> int:
+    """How often it was taken up without any end: it is being learned, or a process died over it."""
+    return job.fields.get("claims") or 0
+
+
+def _tried(job: Record, now: datetime) -> Record:
+    """`job` as it is claimed: should the process die over it, it is tried at once, and then later and later."""
+    claims = _claims(job)
+    pause = timedelta(seconds=backoff(claims)) if claims else timedelta()
+    return _next_version(job, claims=claims + 1, run_at=now + pause, held=None)
+
+
+def _held(job: Record, hold: Hold) -> Record:
+    return _next_version(job, run_at=max(job.fields["run_at"], hold.until), held=hold.reason)
 
 
 def _done(job: Record, learned: Record, updates: Sequence[FactUpdate], now: datetime) -> Record:
@@ -362,8 +513,9 @@ def _done(job: Record, learned: Record, updates: Sequence[FactUpdate], now: date
     told = [*(job.fields.get("updates") or []), *(summary(update) for update in updates)]
     count = len(learned.fields["message_ids"])
     if count < len(job.fields["message_ids"]):
-        return _next_version(job, learned=count, attempts=0, run_at=now, updated_at=now, updates=told)
-    return _next_version(job, status=DONE, learned=count, run_at=None, updated_at=now, error=None, updates=told)
+        return _next_version(job, learned=count, attempts=0, claims=0, run_at=now, updated_at=now, updates=told)
+    fields = {"learned": count, "claims": 0, "run_at": None, "updated_at": now, "error": None, "updates": told}
+    return _next_version(job, status=DONE, **fields)
 
 
 def waiting_ids(job: Record) -> tuple[str, ...]:
@@ -373,14 +525,14 @@ def waiting_ids(job: Record) -> tuple[str, ...]:
 
 def _failed(job: Record, error: Exception, now: datetime) -> Record:
     told = f"{type(error).__name__}: {error}"
-    attempts = job.fields["attempts"]
-    if attempts >= MAX_ATTEMPTS:
-        return _next_version(job, status=DEAD, run_at=None, updated_at=now, error=told)
-    return _next_version(job, run_at=now + timedelta(seconds=backoff(attempts)), updated_at=now, error=told)
+    fields = {"attempts": job.fields["attempts"] + 1, "claims": 0, "updated_at": now, "error": told}
+    if fields["attempts"] >= MAX_ATTEMPTS:
+        return _next_version(job, **fields, status=DEAD, run_at=None)
+    return _next_version(job, **fields, run_at=now + timedelta(seconds=backoff(fields["attempts"])))
 
 
 def _buried(job: Record, now: datetime) -> Record:
-    told = job.fields.get("error") or f"The process died {MAX_ATTEMPTS} times while it learned this turn."
+    told = f"The process died {_claims(job)} times while it learned this turn."
     return _next_version(job, status=DEAD, run_at=None, updated_at=now, error=told)
 
 

@@ -93,7 +93,7 @@ async def test_an_opened_turn_may_be_completed_by_another_of_the_same_id(memory:
 
 def test_an_opened_turn_waits_for_its_answer_but_not_for_ever() -> None:
     clock = Clock()
-    with Memory("memory://", extract=told, background=False, clock=clock) as memory:
+    with Memory("memory://", extract=told, background=False, clock=clock, learn_after=0) as memory:
         memory.turn("set pet Rex", user_id="ana", turn_id="1").open_now()
         (job,) = memory.jobs.list(user_id="ana")
         assert job.run_at == clock() + timedelta(minutes=1)

@@ -113,6 +113,87 @@ def test_a_memory_that_nobody_closed_does_not_hold_up_the_exit(tmp_path: Path, w
     assert (run.stdout, run.stderr, run.returncode) == ("ends\n", "", 0)
 
 
+@pytest.mark.parametrize("closing", ["memory.close()", ""])
+@pytest.mark.parametrize(
+    "hang",
+    [
+        "def extract(given): began.set(); threading.Event().wait()",
+        "async def extract(given): began.set(); await asyncio.Event().wait()",
+        "async def extract(given): began.set(); threading.Event().wait()",
+    ],
+    ids=["a thread", "a coroutine", "the loop itself"],
+)
+def test_a_model_that_hangs_holds_up_neither_flush_nor_close_nor_exit(tmp_path: Path, hang: str, closing: str) -> None:
+    script = textwrap.dedent(f"""
+        import asyncio, threading
+        from ltm_core import Memory, runtime
+        runtime.GRACE = 0.5
+        began = threading.Event()
+        {hang}
+        memory = Memory("sqlite:///{tmp_path}/memory.db", extract=extract, learn_after=0)
+        memory.observe("set name Ana", user_id="u")
+        began.wait()
+        print(memory.flush(0.1))
+        {closing}
+        print("ends")
+    """)
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert (run.stdout, run.returncode) == ("False\nends\n", 0), run.stderr
+    with Memory(f"sqlite:///{tmp_path}/memory.db", extract=told, background=False) as memory:
+        assert memory.flush(20), "the lease of a dead process is free"
+        assert [fact.value for fact in memory.facts.get_all(scope_id="u")] == ["Ana"]
+
+
+FORKS = """
+    import os, sys, threading, warnings
+    from ltm_core import Memory
+    from tests.conftest import told
+    warnings.simplefilter("ignore", DeprecationWarning)  # of fork beside threads, which is the point
+    parent, began, go = os.getpid(), threading.Event(), threading.Event()
+
+    def extract(given):
+        if os.getpid() == parent:
+            began.set()
+            go.wait()
+        print(given.messages[0].text, "learned by the", "parent" if os.getpid() == parent else "child", flush=True)
+        return told(given)
+
+    memory = Memory(f"sqlite:///{sys.argv[1]}/memory.db", extract=extract, learn_after=0)
+    told_by_parent = memory.observe("set name Ana", user_id="ana")
+    began.wait()
+    child = os.fork()
+    if child == 0:
+        memory.observe("set name Ben", user_id="ben").wait(60)
+        assert {job.subject: job.status for job in memory.jobs.list()} == {"user:ana": "waiting", "user:ben": "done"}
+        memory.close()
+        os._exit(0)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert [(job.subject, job.claims) for job in memory.jobs.list("waiting")] == [("user:ana", 1)]
+    go.set()
+    told_by_parent.wait(60)
+    names = [memory.facts.get("name", scope_id=user).version for user in ("ana", "ben")]
+    print("child", code, "versions", names, flush=True)
+    memory.close()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_forked_child_learns_its_own_turns_and_leaves_what_the_parent_has_in_hand(tmp_path: Path) -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(FORKS), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        cwd=Path(__file__).parents[2],
+    )
+    assert run.stdout.splitlines() == [
+        "set name Ben learned by the child",
+        "set name Ana learned by the parent",
+        "child 0 versions [1, 1]",
+    ], run.stderr
+
+
 async def _tell(memory: AsyncMemory, text: str) -> None:
     await memory.remember(text, user_id="u")
 

@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 
 from ltm_core.errors import ConfigurationError, ExtractionError, MissingExtra
+from ltm_core.home import call
 from ltm_core.learn.by_model import ModelExtractor
 from ltm_core.litellm_model import _litellm, completion, embedding
+from ltm_core.metering import Meter, model_call
 from ltm_core.model import Message
 from ltm_core.policies import Extracting
 from ltm_core.scope import Identity
@@ -124,3 +126,21 @@ async def test_callbacks_do_not_see_what_the_memory_asks(monkeypatch: pytest.Mon
         await asyncio.to_thread(litellm.completion, "openai/loud", messages=HELLO, **where)
         assert await asyncio.to_thread(heard.wait, 10)
     assert seen == ["loud"]
+
+
+@needs_litellm
+def test_the_tokens_that_a_model_reports_are_what_a_call_is_said_to_take() -> None:
+    with FakeOpenAI(["hello"]) as server:
+        complete = completion("openai/gpt-test", api_base=server.url, api_key="none")
+        answer: dict[str, int] = {}
+
+        async def ask() -> Meter:
+            meter = Meter(lambda _: 1_000_000)
+            with meter.running(), model_call(HELLO) as asked:
+                asked.reply = await call(complete, HELLO)
+                answer["tokens"] = asked.tokens or 0
+            return meter
+
+        meter = asyncio.run(ask())
+    assert (meter.calls, meter.tokens) == (1, answer["tokens"])
+    assert 0 < meter.tokens < 1_000_000

@@ -11,7 +11,7 @@ import pytest
 from ltm_core import AsyncMemory, Candidate, ExtractionError, Identity, NotFound
 from ltm_core.ambient import identity
 from ltm_core.learn.lease import Lease, claim
-from ltm_core.learn.worker import MAX_ATTEMPTS, MAX_TURNS
+from ltm_core.learn.worker import MAX_ATTEMPTS, MAX_CLAIMS, MAX_TURNS
 from ltm_core.policies import Extracting
 from ltm_core.scope import Scope
 from ltm_core.stores.memory import DictStore
@@ -73,7 +73,7 @@ async def test_a_turn_that_kills_its_process_is_stopped_after_some_tries() -> No
     store = DictStore()
     async with AsyncMemory(store=store, extract=told, background=False) as memory:
         ticket = await memory.observe("set location Oslo", user_id="u")
-        for _ in range(MAX_ATTEMPTS):
+        for _ in range(MAX_CLAIMS):
             lease = await _die_in_the_middle(memory, ticket.id or "")
             await store.apply([lease.released(memory.runtime.now())])
         with pytest.raises(ExtractionError, match="died"):
@@ -86,7 +86,9 @@ async def _die_in_the_middle(memory: AsyncMemory, job_id: str) -> Lease:
 
     job = await memory.runtime.worker.job(Scope.user("u"), job_id)
     assert job is not None
-    lease = await claim(memory.runtime.store, Scope.user("u"), memory.runtime.now(), [_put(_tried(job))])
+    lease = await claim(
+        memory.runtime.store, Scope.user("u"), memory.runtime.now(), [_put(_tried(job, memory.runtime.now()))]
+    )
     assert lease is not None
     return lease
 

@@ -14,6 +14,7 @@ from uuid import uuid4
 from ltm_core import Candidate, Memory
 from ltm_core.policies import Extracting, Summarised, Summarising
 
+DIED = 77
 SLOWEST = 0.03  # seconds that the extractor of these programs takes at most
 
 # Children are forked off a process that has imported all this: a start costs milliseconds.
@@ -71,7 +72,7 @@ def observe(memory: Memory, turn: Turn) -> None:
 
 def tell(url: str, turns: Sequence[Turn], recover: bool, heard: Connection) -> None:
     """Be an agent: tell the turns, acknowledge each, and go on learning until somebody ends this process."""
-    with Memory(url, extract=slow) as memory:
+    with Memory(url, extract=slow, learn_after=0) as memory:
         if recover:
             memory.flush()
         for turn in turns:
@@ -96,6 +97,19 @@ def summarise(url: str, first: int, count: int, heard: Connection) -> None:
         heard.recv()
 
 
+def deadly(given: Extracting) -> list[Candidate]:
+    """An extractor that takes its process along when somebody says `poison`."""
+    if any("poison" in message.text for message in given.messages):
+        os._exit(DIED)
+    return counted(given)
+
+
+def learn_all(url: str) -> None:
+    """Be a worker that learns what waits, and may die of it."""
+    with Memory(url, extract=deadly, background=False) as memory:
+        memory.flush()
+
+
 async def stuck(given: Extracting) -> list[Candidate]:
     """An extractor that says that it was asked, and never answers."""
     sys.stdout.write("asked\n")
@@ -114,7 +128,8 @@ def __getattr__(name: str) -> Memory:
 
 def check_learned_once(memory: Memory, user: str, turns: int) -> None:
     """Every turn is one fact with one version, stored once; what came later was learned later; nothing is another's."""
-    assert [(job.status, job.error) for job in memory.jobs.list(user_id=user)] == [("done", None)] * turns
+    learned = [job for job in memory.jobs.list(user_id=user) if job.task is None]
+    assert [(job.status, job.error) for job in learned] == [("done", None)] * turns
     facts = {fact.key: fact for fact in memory.facts.get_all(scope_id=user)}
     wanted = [f"turn#{user}-{number}" for number in range(turns)]
     assert sorted(facts) == sorted([*wanted, "latest"])

@@ -47,5 +47,7 @@ def test_whatever_is_told_while_workers_are_replaced_is_learned_once_and_in_orde
         telling.join()
         for number in range(USERS):
             check_learned_once(memory, f"u{number}", TURNS)
-        assert len(memory.jobs.list(limit=10 * USERS * TURNS)) == USERS * TURNS
+        jobs = memory.jobs.list(limit=10 * USERS * TURNS)
+        assert len([job for job in jobs if job.task is None]) == USERS * TURNS
+        assert {job.status for job in jobs} == {"done"}
     print(f"{USERS * TURNS} turns of {USERS} people, {crew.replaced} workers ended by {by.name}")  # noqa: T201

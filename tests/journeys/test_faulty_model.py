@@ -19,7 +19,7 @@ from tests.journeys.programs import said, session_of
 
 USERS = int(os.environ.get("LTM_USERS", "8"))
 TURNS = int(os.environ.get("LTM_TURNS", "5"))
-PATIENCE = 0.5  # seconds until somebody gives up waiting for a model that hangs
+PATIENCE = 0.5  # seconds after which a call that hangs is given up
 
 GARBAGE = (
     "",
@@ -54,7 +54,7 @@ class FaultyModel:
             return self._chance.choice(GARBAGE)
         if fate < 0.75:
             self.counts["hung"] += 1
-            await asyncio.Event().wait()
+            await asyncio.Event().wait()  # until it is given up
         self.counts["answered"] += 1
         return answer(messages[1]["content"])
 
@@ -74,13 +74,16 @@ def answer(prompt: str) -> str:
 @pytest.mark.parametrize("seed", [1, 2])
 async def test_what_a_faulty_model_is_told_is_learned_once_or_kept_as_a_dead_letter(tmp_path: Path, seed: int) -> None:
     model = FaultyModel(random.Random(seed))
-    async with AsyncMemory(f"sqlite:///{tmp_path}/memory.db", complete=model, background=False) as memory:
+    async with AsyncMemory(
+        f"sqlite:///{tmp_path}/memory.db", complete=model, background=False, model_timeout=PATIENCE
+    ) as memory:
         await asyncio.gather(*(talk(memory, user) for user in people()))
         while await memory.jobs.list("waiting"):
-            await memory.flush(PATIENCE)
+            await memory.flush()
         dead = await memory.jobs.list("dead", limit=USERS * TURNS)
         assert dead
         assert all(job.error for job in dead)
+        assert sum(job.calls for job in await memory.jobs.list(limit=USERS * TURNS)) == sum(model.counts.values())
         lost = {message.text for job in dead for message in (await memory.jobs.show(job.id)).messages}
         await check(memory, without=lost)
         model.is_well = True

@@ -14,7 +14,19 @@ from pathlib import Path
 import pytest
 
 from ltm_core import Memory
-from tests.journeys.programs import Turn, check_learned_once, observe, processes, slow, tell
+from ltm_core.learn.worker import MAX_CLAIMS
+from tests.journeys.programs import (
+    DIED,
+    Turn,
+    check_learned_once,
+    learn_all,
+    observe,
+    processes,
+    said,
+    session_of,
+    slow,
+    tell,
+)
 
 KILLS = int(os.environ.get("LTM_KILLS", "10"))
 TURNS_EACH = 3
@@ -68,7 +80,7 @@ def test_at_whatever_instant_it_is_killed_every_observed_turn_is_learned_once(ur
             unheard, kills = turns[heard:], kills + 1
             waiting = memory.jobs.list("waiting", limit=1000)
             in_time += bool(waiting)
-            in_the_middle += any(job.attempts for job in waiting)
+            in_the_middle += any(job.claims for job in waiting)
             reach *= 1.1 if waiting else 0.8
         for turn in unheard:
             observe(memory, turn)
@@ -76,3 +88,23 @@ def test_at_whatever_instant_it_is_killed_every_observed_turn_is_learned_once(ur
         for number in range(kills):
             check_learned_once(memory, f"u{number}", TURNS_EACH)
     print(f"{kills} kills, {in_time} before all was learned, {in_the_middle} after a claim; {kills * TURNS_EACH} turns")  # noqa: T201
+
+
+def test_a_turn_that_takes_its_worker_along_is_stopped_and_takes_no_other_along(url: str) -> None:
+    turns = 12
+    with Memory(url, background=False) as memory:
+        for number in range(turns):
+            poisoned = f"{said(('ana', number))} poison" if number == 5 else said(("ana", number))
+            memory.observe(poisoned, user_id="ana", session_id=session_of("ana"), turn_id=str(number))
+        codes = []
+        while memory.jobs.list("waiting"):
+            worker = processes.Process(target=learn_all, args=(url,), daemon=True)
+            worker.start()
+            worker.join()
+            codes.append(worker.exitcode)
+        assert codes == [DIED] * MAX_CLAIMS + [0]
+        (dead,) = memory.jobs.list("dead")
+        assert "poison" in memory.jobs.show(dead.id).messages[0].text
+        assert dead.error == f"The process died {MAX_CLAIMS} times while it learned this turn."
+        learned = [fact.version for fact in memory.facts.get_all(scope_id="ana") if fact.attribute == "turn"]
+        assert learned == [1] * (turns - 1)

@@ -107,6 +107,7 @@ def test_once_says_what_is_left_and_why(ltm: Ltm) -> None:
         (["--memory", "json:nothing"], 1, "There is no 'json:nothing'"),
         (["--memory", "json"], 1, "Write --memory module:name"),
         (["--memory", "json:dumps"], 1, "json:dumps is a function. Name a Memory or an AsyncMemory."),
+        (["--memory", "json:dumps", "--calls-per-day", "5"], 2, "--memory brings its own limits."),
         (["a.db", "--concurrency", "0"], 2, "--concurrency"),
     ],
 )
@@ -130,6 +131,18 @@ def test_a_database_of_an_older_schema_is_to_be_migrated(ltm: Ltm, one_postgres_
     code, _, err = ltm(one_postgres_url)
     assert (code, err.count("\n")) == (1, 1)
     assert "Run: ltm migrate URL" in err
+
+
+def test_what_a_ceiling_holds_is_left_and_shown(ltm: Ltm, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/memory.db"
+    with Memory(url, background=False) as memory:
+        memory.observe("I live in Lisbon.", user_id="ana")
+        code, out, _ = ltm(url, "--once", "--user-calls-per-day", "0", "--model-timeout", "5")
+        assert (code, out) == (1, "0 turns learned, 0 facts changed. 1 turn waits. See: ltm jobs\n")
+        assert run(["jobs", "--db", url]) == 0
+        shown = " ".join(capsys.readouterr().out.split())
+        assert "user:ana has used 0 of 0 calls of the day. Waits until" in shown
+        assert memory.flush(), "who has no such ceiling learns it"
 
 
 # Signals
