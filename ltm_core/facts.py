@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from copy import copy
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from itertools import pairwise
 from os import PathLike
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel
 
 from .assemble import policies_of, store_of
-from .belief import believed, contradictions
-from .bulk import Batch, Edit, batches
-from .edits import archived, checked_key, deleted, following, made, missing, pinned, restored, successor, unarchived
-from .errors import ConflictError, NotFound
+from .bulk import Edit, batches
+from .edits import archived, checked_key, made, pinned, unarchived
 from .filters import condition, fact_filters
-from .index.entries import WITHDRAWN
-from .learn.commit import history, writes_for
 from .learning import Destination
-from .lifecycle import is_archived, timed
+from .lifecycle import timed
 from .linking import Linking
 from .llm import Complete
 from .model import (
@@ -30,20 +24,18 @@ from .model import (
     Link,
     Message,
     Messages,
-    Operation,
     RelatedFact,
     messages_of,
     split_key,
 )
-from .paging import Page, Sorting, page_of
+from .paging import Page, Sorting
 from .recall.gather import current_at
-from .recall.past import as_they_were, past_store
-from .records import fact_id, fact_of, message_of, stored_version_of, version_of
+from .records import fact_of
 from .runtime import Runtime
 from .schemas import Schemas
 from .scope import DEFAULT_TENANT, Identity, MemoryScope, Scope, scope_of
-from .stores.again import again as attempts
-from .stores.base import All, AnyOf, Compare, Condition, Direction, Order, Put, Record, Store, Where
+from .shelf import Shelf, store_batch
+from .stores.base import AnyOf, Compare, Condition, Direction, Order, Store, Where
 from .versions import Change, Moment, changes, version_in
 
 if TYPE_CHECKING:
@@ -128,10 +120,9 @@ class PersistentFacts:
         as `importance`, `text`, `expires_at`; or `ttl` (seconds or a timedelta), after which the fact ends and the next
         sweep removes it for good. Raises `InvalidInput` for what JSON cannot hold.
         """
-        mine = self._in(namespace)
-        given = timed({"tags": tags, "metadata": metadata, **fields}, mine._runtime.now())
-        owner, value = mine._owner(scope, scope_id), mine._schemas.checked(value, fields.get("schema_type"))
-        return await mine._runtime.run(mine._add(owner, checked_key(key), value, given))
+        given = timed({"tags": tags, "metadata": metadata, **fields}, self._runtime.now())
+        value, shelf = self._schemas.checked(value, fields.get("schema_type")), self._shelf(scope, scope_id, namespace)
+        return await self._runtime.run(shelf.add(checked_key(key), value, given))
 
     async def add_many(
         self,
@@ -147,10 +138,9 @@ class PersistentFacts:
         a thousand are held at a time. Raises what `add` raises, and `InvalidInput` says at which fact: those of
         earlier transactions are stored, and the whole may be sent again, since what is stored is left as it is.
         """
-        mine = self._in(namespace)
         count = 0
-        for batch in batches(facts, lambda one: mine._edit(one, scope, scope_id)):
-            count += await mine._runtime.run(mine._store(batch))
+        for batch in batches(facts, lambda one: self._edit(one, scope, scope_id, namespace)):
+            count += await self._runtime.run(store_batch(self._runtime, batch))
         return count
 
     async def get(
@@ -172,10 +162,9 @@ class PersistentFacts:
         With `as_of` what was true in the world then, with `known_at` what was stored then, with both what was thought
         then to be true at that time. Times without a zone are UTC.
         """
-        mine = self._in(namespace)
-        owner, moment = mine._owner(scope, scope_id), Moment.of(as_of, known_at)
-        found = await mine._runtime.run(mine._get(owner, checked_key(key), moment))
-        return found and mine._schemas.read(found, schema)
+        shelf, moment = self._shelf(scope, scope_id, namespace), Moment.of(as_of, known_at)
+        found = await self._runtime.run(shelf.get(checked_key(key), moment))
+        return found and self._schemas.read(found, schema)
 
     async def update(
         self,
@@ -192,10 +181,9 @@ class PersistentFacts:
 
         Raises `NotFound` where there is none, `ConflictError` where `expected_version` is no longer the present one.
         """
-        mine = self._in(namespace)
-        owner, value = mine._owner(scope, scope_id), mine._schemas.checked(value, fields.get("schema_type"))
-        given = timed(fields, mine._runtime.now())
-        return await mine._runtime.run(mine._update(owner, checked_key(key), value, expected_version, given))
+        given, follow = timed(fields, self._runtime.now()), self._schemas.following
+        value, shelf = self._schemas.checked(value, fields.get("schema_type")), self._shelf(scope, scope_id, namespace)
+        return await self._runtime.run(shelf.update(checked_key(key), value, expected_version, given, follow))
 
     async def delete(
         self,
@@ -206,8 +194,7 @@ class PersistentFacts:
         namespace: str | None = None,
     ) -> bool:
         """Delete a fact; False where there is none. Its history stays, and `add` revives it."""
-        mine = self._in(namespace)
-        return await mine._runtime.run(mine._delete(mine._owner(scope, scope_id), checked_key(key)))
+        return await self._runtime.run(self._shelf(scope, scope_id, namespace).delete(checked_key(key)))
 
     async def archive(
         self,
@@ -219,8 +206,8 @@ class PersistentFacts:
         namespace: str | None = None,
     ) -> Fact:
         """Put a fact aside: it is kept, but no longer found or recalled. Raises `NotFound` where it is not current."""
-        mine = self._in(namespace)
-        return await mine._noted(scope, scope_id, key, lambda old, now: archived(old, key, reason, now))
+        shelf = self._shelf(scope, scope_id, namespace)
+        return await self._runtime.run(shelf.change(checked_key(key), lambda old, now: archived(old, key, reason, now)))
 
     async def unarchive(
         self,
@@ -232,8 +219,10 @@ class PersistentFacts:
         namespace: str | None = None,
     ) -> Fact:
         """Bring a fact back that was put aside. Raises `NotFound` where there is none, or it is deleted."""
-        mine = self._in(namespace)
-        return await mine._noted(scope, scope_id, key, lambda old, now: unarchived(old, key, reason, now))
+        shelf = self._shelf(scope, scope_id, namespace)
+        return await self._runtime.run(
+            shelf.change(checked_key(key), lambda old, now: unarchived(old, key, reason, now))
+        )
 
     async def pin(
         self,
@@ -244,8 +233,8 @@ class PersistentFacts:
         namespace: str | None = None,
     ) -> Fact:
         """Always show a fact, and let learning leave it as it is. Raises `NotFound` where it is not current."""
-        mine = self._in(namespace)
-        return await mine._noted(scope, scope_id, key, lambda old, now: pinned(old, key, True, now))
+        shelf = self._shelf(scope, scope_id, namespace)
+        return await self._runtime.run(shelf.change(checked_key(key), lambda old, now: pinned(old, key, True, now)))
 
     async def unpin(
         self,
@@ -256,8 +245,8 @@ class PersistentFacts:
         namespace: str | None = None,
     ) -> Fact:
         """Undo `pin`."""
-        mine = self._in(namespace)
-        return await mine._noted(scope, scope_id, key, lambda old, now: pinned(old, key, False, now))
+        shelf = self._shelf(scope, scope_id, namespace)
+        return await self._runtime.run(shelf.change(checked_key(key), lambda old, now: pinned(old, key, False, now)))
 
     async def search(
         self,
@@ -269,10 +258,9 @@ class PersistentFacts:
         namespace: str | None = None,
     ) -> list[Fact]:
         """Facts that share a word (or its stem) with `query`, best first, each with its `score`."""
-        mine = self._in(namespace)
-        owner = mine._owner(scope, scope_id)
-        work = mine._runtime.recalling.search(owner, query, namespace=mine.namespace, limit=limit)
-        return await mine._runtime.run(work)
+        shelf = self._shelf(scope, scope_id, namespace)
+        work = self._runtime.recalling.search(shelf.owner, query, namespace=shelf.namespace, limit=limit)
+        return await self._runtime.run(work)
 
     async def get_all(
         self,
@@ -284,8 +272,8 @@ class PersistentFacts:
         namespace: str | None = None,
     ) -> list[Fact]:
         """All current facts, by key, or those of another time as in `get`."""
-        mine = self._in(namespace)
-        return await mine.filter(scope=scope, scope_id=scope_id, as_of=as_of, known_at=known_at)
+        shelf, moment = self._shelf(scope, scope_id, namespace), Moment.of(as_of, known_at)
+        return await self._runtime.run(shelf.filter((), (Sorting.of("key"), None, None), moment))
 
     async def filter(
         self,
@@ -320,7 +308,6 @@ class PersistentFacts:
 
         `as_of` and `known_at` ask for the facts of another time, as in `get`; that reads all of the scope's history.
         """
-        mine = self._in(namespace)
         asked = fact_filters(
             tags,
             created_after,
@@ -337,14 +324,13 @@ class PersistentFacts:
         moment = Moment.of(as_of, known_at)
         tests = [test for test in (condition(asked), condition(where)) if test is not None]
         pages = (Sorting.of(order), limit, after)
-        return await mine._runtime.run(mine._filter(mine._owner(scope, scope_id), tests, pages, moment))
+        return await self._runtime.run(self._shelf(scope, scope_id, namespace).filter(tests, pages, moment))
 
     async def archived(
         self, scope: MemoryScope | None = None, scope_id: str | None = None, *, namespace: str | None = None
     ) -> list[Fact]:
         """The archived facts, by key, each with its `reason` and, where another fact says it now, `replaced_by`."""
-        mine = self._in(namespace)
-        return await mine._runtime.run(mine._archived(mine._owner(scope, scope_id)))
+        return await self._runtime.run(self._shelf(scope, scope_id, namespace).archived())
 
     async def history(
         self,
@@ -359,8 +345,7 @@ class PersistentFacts:
         Each says its `reason`, who made it (`created_by`), the messages that it came from (`sources`), when it was
         stored (`updated_at`), and from when to when it was true (`valid_from`, `valid_to`).
         """
-        mine = self._in(namespace)
-        return await mine._runtime.run(mine._history(mine._owner(scope, scope_id), checked_key(key)))
+        return await self._runtime.run(self._shelf(scope, scope_id, namespace).history(checked_key(key)))
 
     async def confidence(
         self,
@@ -374,8 +359,7 @@ class PersistentFacts:
 
         Computed from the history and from what turns did; see docs/explanation/reconciling.md. Raises `NotFound`.
         """
-        mine = self._in(namespace)
-        return await mine._runtime.run(mine._confidence(mine._owner(scope, scope_id), checked_key(key)))
+        return await self._runtime.run(self._shelf(scope, scope_id, namespace).confidence(checked_key(key)))
 
     async def sources(
         self,
@@ -389,8 +373,7 @@ class PersistentFacts:
 
         Raises `NotFound` where there is no such fact. The way back is `sessions.facts`.
         """
-        mine = self._in(namespace)
-        return await mine._runtime.run(mine._sources(mine._owner(scope, scope_id), checked_key(key)))
+        return await self._runtime.run(self._shelf(scope, scope_id, namespace).sources(checked_key(key)))
 
     async def rollback(
         self,
@@ -406,9 +389,8 @@ class PersistentFacts:
 
         Raises `NotFound` where there is no such version.
         """
-        mine = self._in(namespace)
-        owner, why = mine._owner(scope, scope_id), reason or f"rolled back to version {version}"
-        return await mine._runtime.run(mine._rollback(owner, checked_key(key), version, why))
+        shelf, why = self._shelf(scope, scope_id, namespace), reason or f"rolled back to version {version}"
+        return await self._runtime.run(shelf.rollback(checked_key(key), version, why))
 
     async def diff(
         self,
@@ -421,8 +403,7 @@ class PersistentFacts:
         namespace: str | None = None,
     ) -> list[Change]:
         """What version `b` says otherwise than version `a`, field by field. Raises `NotFound`."""
-        mine = self._in(namespace)
-        versions = await mine._runtime.run(mine._versions(mine._owner(scope, scope_id), checked_key(key)))
+        versions = await self._runtime.run(self._shelf(scope, scope_id, namespace).versions(checked_key(key)))
         return changes(version_in(versions, key, a), version_in(versions, key, b))
 
     async def link(
@@ -443,9 +424,8 @@ class PersistentFacts:
         `mutual` says whether it leads both ways; without it `similar`, `related` and `opposite` do. A fact has one
         `parent`. Raises `NotFound` for a fact that is not current, `InvalidInput` for a strength not from 0 to 1.
         """
-        mine = self._in(namespace)
-        work = mine._links(scope, scope_id).link(a, b, type, strength, mutual, metadata)
-        return await mine._runtime.run(work)
+        work = self._links(scope, scope_id, namespace).link(a, b, type, strength, mutual, metadata)
+        return await self._runtime.run(work)
 
     async def unlink(
         self,
@@ -461,8 +441,7 @@ class PersistentFacts:
 
         Raises `NotFound` for a fact that is not current.
         """
-        mine = self._in(namespace)
-        return await mine._runtime.run(mine._links(scope, scope_id).unlink(a, b, type))
+        return await self._runtime.run(self._links(scope, scope_id, namespace).unlink(a, b, type))
 
     async def links(
         self,
@@ -474,8 +453,7 @@ class PersistentFacts:
         namespace: str | None = None,
     ) -> list[Link]:
         """The links from and to a fact (by key or id), the strongest first. Raises `NotFound`."""
-        mine = self._in(namespace)
-        return await mine._runtime.run(mine._links(scope, scope_id).links(key, types))
+        return await self._runtime.run(self._links(scope, scope_id, namespace).links(key, types))
 
     async def related(
         self,
@@ -494,8 +472,7 @@ class PersistentFacts:
         ways. Each has its `distance`, the `path` of links that led there, and the product of their strengths. One query
         on SQL databases; nothing where there is no such fact.
         """
-        mine = self._in(namespace)
-        return await mine._runtime.run(mine._links(scope, scope_id).related(key, depth, types, direction))
+        return await self._runtime.run(self._links(scope, scope_id, namespace).related(key, depth, types, direction))
 
     async def graph(
         self,
@@ -507,8 +484,7 @@ class PersistentFacts:
         namespace: str | None = None,
     ) -> str:
         """All current facts and their links as `graphml`, or as `json` (nodes and links), for programs that draw."""
-        mine = self._in(namespace)
-        return await mine._runtime.run(mine._links(scope, scope_id).graph(format, types))
+        return await self._runtime.run(self._links(scope, scope_id, namespace).graph(format, types))
 
     async def extract_from_messages(
         self,
@@ -522,11 +498,10 @@ class PersistentFacts:
 
         Raises `ExtractionError` where a model's reply could not be used.
         """
-        mine = self._in(namespace)
-        into = mine._into(mine._owner(scope, scope_id))
+        into = self._into(scope, scope_id, namespace)
         told = messages_of(messages)
-        found = await mine._runtime.teach(mine._learning.candidates(told, _identity(into.scope), into))
-        return [mine._learning.fact(candidate, into) for candidate in found]
+        found = await self._runtime.teach(self._learning.candidates(told, _identity(into.scope), into))
+        return [self._learning.fact(candidate, into) for candidate in found]
 
     async def extract(
         self,
@@ -541,10 +516,9 @@ class PersistentFacts:
 
         Raises `ExtractionError` where what was found does not fit the model, such as a required field nobody told.
         """
-        mine = self._in(namespace)
-        place = mine._into(mine._owner(scope, scope_id))
+        place = self._into(scope, scope_id, namespace)
         told = messages_of(messages)
-        return await mine._runtime.teach(mine._learning.into(into, told, _identity(place.scope), place))
+        return await self._runtime.teach(self._learning.into(into, told, _identity(place.scope), place))
 
     async def update_intelligent(
         self,
@@ -559,17 +533,12 @@ class PersistentFacts:
 
         With `dry_run`, only say what that would do.
         """
-        mine = self._in(namespace)
-        candidates = [_candidate(fact) for fact in facts]
-        return await mine._runtime.run(mine._learn(candidates, mine._owner(scope, scope_id), dry_run))
+        candidates, shelf = [_candidate(fact) for fact in facts], self._shelf(scope, scope_id, namespace)
+        return await self._runtime.run(shelf.learn(candidates, self._learning, dry_run=dry_run))
 
-    def _in(self, namespace: str | None) -> PersistentFacts:
-        """The same facts in another namespace."""
-        if namespace is None:
-            return self
-        other = copy(self)
-        other.namespace = namespace
-        return other
+    def _shelf(self, scope: MemoryScope | None, scope_id: str | None, namespace: str | None) -> Shelf:
+        place = self.namespace if namespace is None else namespace
+        return Shelf(self._runtime, self._owner(scope, scope_id), place)
 
     def _owner(self, scope: MemoryScope | None, scope_id: str | None) -> Scope:
         level = self.scope if scope is None else MemoryScope(scope)
@@ -579,175 +548,21 @@ class PersistentFacts:
             return scope_of(level, scope_id, self._runtime.tenant)
         return Scope(level, scope_id, self._runtime.tenant)  # type: ignore[arg-type] # refused there, in words
 
-    def _links(self, scope: MemoryScope | None, scope_id: str | None) -> Linking:
-        return Linking(self._runtime, self._owner(scope, scope_id), self.namespace)
+    def _links(self, scope: MemoryScope | None, scope_id: str | None, namespace: str | None) -> Linking:
+        shelf = self._shelf(scope, scope_id, namespace)
+        return Linking(self._runtime, shelf.owner, shelf.namespace)
 
-    def _into(self, owner: Scope) -> Destination:
-        return Destination(owner, owner, self.namespace)
+    def _into(self, scope: MemoryScope | None, scope_id: str | None, namespace: str | None) -> Destination:
+        shelf = self._shelf(scope, scope_id, namespace)
+        return Destination(shelf.owner, shelf.owner, shelf.namespace)
 
-    def _edit(self, given: dict[str, Any], scope: MemoryScope | None, scope_id: str | None) -> Edit:
-        owner = self._owner(given.pop("scope", scope), given.pop("scope_id", scope_id))
-        key, value = checked_key(given.pop("key")), given.pop("value")
-        given, now = timed(given, self._runtime.now()), self._runtime.now()
-        return Edit(made(owner, given.pop("namespace", self.namespace), key, value, given, now), given)
-
-    async def _store(self, batch: Batch) -> int:
-        """Write a batch as if all were new; where some are not, look and write again."""
-        subjects = {owner: await self._runtime.turns.subject(owner) for owner in batch.owners}
-        stored: dict[str, Fact] = {}
-        async for attempt in attempts(30):
-            with attempt:
-                if attempt.retry_state.attempt_number > 1:
-                    stored = {record.id: fact_of(record) for record in await self._runtime.store.scan(batch.where)}
-                writes = batch.writes(stored, subjects, self._runtime.now())
-                await self._runtime.store.apply(writes)
-        return sum(isinstance(write, Put) and write.record.kind == "fact" for write in writes)
-
-    async def _add(self, owner: Scope, key: str, value: Any, given: dict[str, Any]) -> Fact:
-        fact = made(owner, self.namespace, key, value, given, self._runtime.now())
-        subject = await self._runtime.turns.subject(owner)
-        try:
-            added = FactUpdate(operation="ADD", fact=fact, reason=fact.reason)
-            await self._runtime.store.apply(writes_for([added], subject, fact.created_at))
-        except ConflictError:
-            return await self._change(owner, key, lambda old, now: successor(old, fact, given, now))
-        return fact
-
-    async def _update(self, owner: Scope, key: str, value: Any, expected: int | None, given: dict[str, Any]) -> Fact:
-        fact = made(owner, self.namespace, key, value, given, self._runtime.now())
-
-        def change(old: Fact, now: datetime) -> Fact:
-            if not old.is_current(now):
-                raise missing(key)
-            if expected not in (None, old.version):
-                raise ConflictError(f"{key!r} is at version {old.version}, not {expected}. Read it again and retry.")
-            return successor(old, self._schemas.following(old, fact), given, now)
-
-        return await self._change(owner, key, change, again=expected is None)
-
-    async def _delete(self, owner: Scope, key: str, namespace: str | None = None) -> bool:
-        try:
-            await self._change(owner, key, lambda old, now: deleted(old, key, now), namespace=namespace)
-        except NotFound:
-            return False
-        return True
-
-    async def _change(
-        self,
-        owner: Scope,
-        key: str,
-        change: Callable[[Fact, datetime], Fact],
-        *,
-        again: bool = True,
-        namespace: str | None = None,
-    ) -> Fact:
-        """Read, change and write; from the start again when somebody else wrote in between."""
-        async for attempt in attempts(30 if again else 1):
-            with attempt:
-                old = await self._stored(owner, key, namespace)
-                if old is None:
-                    raise missing(key)
-                new = change(old, self._runtime.now())
-                if new is not old:
-                    await self._write(old, new, *following(old, new, new.updated_at))
-        return new
-
-    async def _noted(
-        self, scope: MemoryScope | None, scope_id: str | None, key: str, change: Callable[[Fact, datetime], Fact]
-    ) -> Fact:
-        return await self._runtime.run(self._change(self._owner(scope, scope_id), checked_key(key), change))
-
-    async def _rollback(self, owner: Scope, key: str, number: int, reason: str) -> Fact:
-        async for attempt in attempts(30):
-            with attempt:
-                versions = await self._versions(owner, key)
-                wanted = version_in(versions, key, number)
-                new = restored(versions[-1], wanted, self._runtime.now(), reason)
-                await self._write(versions[-1], new)
-        return new
-
-    async def _archived(self, owner: Scope) -> list[Fact]:
-        now = self._runtime.now()
-        tests = (Compare("namespace", "eq", self.namespace), Compare("archived_at", "lte", now))
-        found = await self._runtime.store.scan(Where("fact", (owner,), test=All(*tests)), order=(("key", "asc"),))
-        return [fact for fact in map(fact_of, found) if is_archived(fact, now)]
-
-    async def _write(self, *chain: Fact) -> None:
-        """Write versions of a fact that follow each other, of which the first is stored."""
-        updates = [_update(old, new) for old, new in pairwise(chain)]
-        new = chain[-1]
-        subject = await self._runtime.turns.subject(new.owner)
-        writes = writes_for(updates, subject, new.updated_at)
-        if new.deleted_at:  # no summary may tell what is forgotten
-            writes += await self._runtime.summaries.withheld(subject, new.sources, new.updated_at)
-        await self._runtime.store.apply(writes)
-
-    async def _stored(self, owner: Scope, key: str, namespace: str | None = None) -> Fact | None:
-        place = self.namespace if namespace is None else namespace
-        where = Where("fact", (owner,), ids=(fact_id(owner, place, key),))
-        return next(map(fact_of, await self._runtime.store.scan(where)), None)
-
-    async def _get(self, owner: Scope, key: str, moment: Moment | None) -> Fact | None:
-        if moment is not None:
-            its = fact_id(owner, self.namespace, key)
-            found = await as_they_were(self._runtime.store, (owner,), self.namespace, moment, fact_id=its)
-            return next(iter(found), None)
-        fact = await self._stored(owner, key)
-        return fact if fact is not None and fact.is_current(self._runtime.now()) else None
-
-    async def _filter(
-        self,
-        owner: Scope,
-        tests: Sequence[Condition],
-        pages: tuple[Sorting, int | None, str | None],
-        moment: Moment | None,
-    ) -> Page:
-        store, now = self._runtime.store, self._runtime.now()
-        if moment is not None:
-            store, now = await past_store(await as_they_were(store, (owner,), self.namespace, moment)), moment.at
-        narrow = (Compare("namespace", "eq", self.namespace), *tests, *current_at(now))
-        return await page_of(store, Where("fact", (owner,)).also(*narrow), *pages)
-
-    async def _history(self, owner: Scope, key: str, read: Callable[[Record], Fact] = version_of) -> list[Fact]:
-        of_fact = Compare("fact_id", "eq", fact_id(owner, self.namespace, key))
-        present = await self._stored(owner, key)
-        past = await self._runtime.store.scan(Where("version", (owner,), test=of_fact), order=[("number", "asc")])
-        return history(present, [read(record) for record in past])
-
-    async def _confidence(self, owner: Scope, key: str) -> float:
-        present, versions = await self._get(owner, key, None), await self._versions(owner, key)
-        if present is None:
-            raise missing(key)
-        subject = await self._runtime.turns.subject(owner)
-        since = Compare("created_at", "gte", present.updated_at)
-        jobs = await self._runtime.store.scan(Where("job", subject=subject, test=since))
-        done = [update for job in jobs for update in job.fields.get("updates") or ()]
-        repeated = sum(update["operation"] == "NOOP" and update["fact_id"] == present.id for update in done)
-        return believed(present.confidence, repeated, contradictions(versions))
-
-    async def _versions(self, owner: Scope, key: str) -> list[Fact]:
-        """Every version as it was stored."""
-        return await self._history(owner, key, stored_version_of)
-
-    async def _sources(self, owner: Scope, key: str) -> list[Message]:
-        fact = await self._get(owner, key, None)
-        if fact is None:
-            raise missing(key)
-        subject = await self._runtime.turns.subject(owner)
-        alive = All(Compare("deleted_at", "exists", False), Compare(WITHDRAWN, "exists", False))
-        where = Where("message", subject=subject, ids=tuple(fact.sources), test=alive)
-        found = await self._runtime.store.scan(where, order=_SAID) if fact.sources else []
-        return [message_of(record) for record in found]
-
-    async def _learn(self, candidates: Sequence[Candidate], owner: Scope, dry_run: bool) -> list[FactUpdate]:
-        into = Destination(owner, await self._runtime.turns.subject(owner), self.namespace)
-        async for attempt in attempts(30):
-            with attempt:
-                now = self._runtime.now()
-                updates = await self._learning.updates(candidates, into, now)
-                if not dry_run:
-                    await self._runtime.store.apply(writes_for(updates, into.subject, now))
-        return updates
+    def _edit(
+        self, given: dict[str, Any], scope: MemoryScope | None, scope_id: str | None, namespace: str | None
+    ) -> Edit:
+        place = (given.pop("scope", scope), given.pop("scope_id", scope_id), given.pop("namespace", namespace))
+        key, value, now = checked_key(given.pop("key")), given.pop("value"), self._runtime.now()
+        shelf, given = self._shelf(*place), timed(given, now)
+        return Edit(made(shelf.owner, shelf.namespace, key, value, given, now), given)
 
 
 async def forget(facts: PersistentFacts, what: str | Mapping[str, Any], who: Identity, namespace: str) -> int:
@@ -760,12 +575,7 @@ async def forget(facts: PersistentFacts, what: str | Mapping[str, Any], who: Ide
     runtime = facts._runtime
     where = Where("fact", mine).also(Compare("namespace", "eq", namespace), *current_at(runtime.now()))
     found = await runtime.store.scan(where.also(test) if test else where)
-    return sum([await facts._delete(fact.owner, fact.key, namespace) for fact in map(fact_of, found)])
-
-
-def _update(old: Fact, new: Fact) -> FactUpdate:
-    operation: Operation = "DELETE" if new.deleted_at else "UPDATE"
-    return FactUpdate(operation=operation, fact=new, previous=old, reason=new.reason)
+    return sum([await Shelf(runtime, fact.owner, namespace).delete(fact.key) for fact in map(fact_of, found)])
 
 
 def _runtime(storage: Any, tenant: str | None) -> Runtime:

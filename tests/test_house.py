@@ -69,6 +69,7 @@ FLOORS = (
     (
         "ticket",
         "facts",
+        "shelf",
         "linking",
         "bulk",
         "sessions",

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 from ltm_core import AsyncMemory, Fact, NotFound
 from ltm_core.edits import following
+from ltm_core.scope import Scope
+from ltm_core.shelf import Shelf
 from ltm_core.stores.memory import DictStore
 from ltm_core.testing.fakes import Clock
 from ltm_core.versions import Moment, as_it_was
@@ -272,12 +274,16 @@ operations = st.lists(
 )
 
 
+def shelf_of(memory: AsyncMemory) -> Shelf:
+    return Shelf(memory.runtime, Scope.user("ann"), "")
+
+
 async def done(memory: AsyncMemory, now: datetime, what: str, key: str, *given: Any) -> None:
     facts = memory.facts
     if what == "learn":
         await memory.remember(key, user_id="ann", session_id="s")
     elif what == "rollback":
-        before = {fact.version: fact for fact in await facts._versions(facts._owner(None, "ann"), key)}
+        before = {fact.version: fact for fact in await shelf_of(memory).versions(key)}
         again = await facts.rollback(key, given[0], scope_id="ann")
         assert again.model_dump(**CONTENT) == before[given[0]].model_dump(**CONTENT)
         assert again.version == max(before) + 1
@@ -300,7 +306,7 @@ async def look(memory: AsyncMemory, log: Log, now: datetime) -> None:
     for past in (now - timedelta(days=50), now - timedelta(days=20), now - timedelta(days=2)):
         log.thought.append((now, past, {key: await facts.get(key, scope_id="ann", as_of=past) for key in KEYS}))
     for key in KEYS:
-        stored = await facts._stored(facts._owner(None, "ann"), key)
+        stored = await shelf_of(memory).stored(key)
         if stored is not None:
             log.versions.setdefault(key, {})[stored.version] = stored
 
@@ -317,11 +323,11 @@ async def test_after_any_operations_the_history_is_the_log(steps: list[tuple[Any
             await look(memory, log, clock())
             clock.advance(days=1)
         for key in KEYS:
-            versions = await facts._versions(facts._owner(None, "ann"), key)
+            versions = await shelf_of(memory).versions(key)
             assert [one.version for one in versions] == list(range(1, len(versions) + 1))
             for one in log.versions.get(key, {}).values():
                 assert versions[one.version - 1] == one
-            present = await facts._stored(facts._owner(None, "ann"), key)
+            present = await shelf_of(memory).stored(key)
             assert (await facts.history(key, scope_id="ann"))[-1:] == ([present] if present else [])
         for at, found in log.seen:
             assert {key: await facts.get(key, scope_id="ann", known_at=at) for key in KEYS} == found
