@@ -105,8 +105,11 @@ def successor(old: Fact, fresh: Fact, given: dict[str, Any], now: datetime) -> F
 
 
 def deleted(old: Fact, key: str, now: datetime) -> Fact:
-    """The next version of `old`, which says that it is deleted. Raises `NotFound` where it was before."""
-    if not old.is_current(now):
+    """The next version of `old`, which says that it is deleted. Raises `NotFound` where it was before.
+
+    What is archived, has expired or holds no more can be deleted as well: whoever forgets means all of it.
+    """
+    if old.deleted_at is not None and old.deleted_at <= now:
         raise missing(key)
     by_hand = {"reason": "deleted by hand", "created_by": "user"}
     return old.model_copy(update={**by_hand, "version": old.version + 1, "deleted_at": now, "updated_at": now})

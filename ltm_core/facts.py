@@ -29,13 +29,11 @@ from .model import (
     split_key,
 )
 from .paging import Page, Sorting
-from .recall.gather import current_at
-from .records import fact_of
 from .runtime import Runtime
 from .schemas import Schemas
 from .scope import DEFAULT_TENANT, Identity, MemoryScope, Scope, scope_of
 from .shelf import Shelf, store_batch
-from .stores.base import AnyOf, Compare, Condition, Direction, Order, Store, Where
+from .stores.base import Direction, Order, Store
 from .versions import Change, Moment, changes, version_in
 
 if TYPE_CHECKING:
@@ -563,19 +561,6 @@ class PersistentFacts:
         key, value, now = checked_key(given.pop("key")), given.pop("value"), self._runtime.now()
         shelf, given = self._shelf(*place), timed(given, now)
         return Edit(made(shelf.owner, shelf.namespace, key, value, given, now), given)
-
-
-async def forget(facts: PersistentFacts, what: str | Mapping[str, Any], who: Identity, namespace: str) -> int:
-    """Delete what has this key or id, or passes these filters, in the user's and the session's own scopes."""
-    if isinstance(what, str):
-        test: Condition | None = AnyOf(Compare("id", "eq", what), Compare("key", "eq", what))
-    else:
-        test = condition(what)
-    mine = tuple(scope for scope in who.scopes if scope.level in (MemoryScope.USER, MemoryScope.SESSION))
-    runtime = facts._runtime
-    where = Where("fact", mine).also(Compare("namespace", "eq", namespace), *current_at(runtime.now()))
-    found = await runtime.store.scan(where.also(test) if test else where)
-    return sum([await Shelf(runtime, fact.owner, namespace).delete(fact.key) for fact in map(fact_of, found)])
 
 
 def _runtime(storage: Any, tenant: str | None) -> Runtime:

@@ -13,7 +13,7 @@ from .assemble import Options, Storage, cached_store_of, limits_of, policies_of,
 from .checkpoints import Checkpoints
 from .contexts import LateRole, Wanted
 from .errors import ConfigurationError, InvalidInput
-from .facts import PersistentFacts, forget
+from .facts import PersistentFacts
 from .filters import condition
 from .jobs import Jobs
 from .learn.turns import Sent, Writing
@@ -28,6 +28,7 @@ from .reports import MaintenanceReport, Stats, Swept
 from .runtime import Runtime
 from .scope import DEFAULT_TENANT, Identity, MemoryScope, check_id
 from .sessions import Sessions
+from .shelf import forget
 from .stats import stats_of, subject_of
 from .stores.items import Items
 from .strategies import EVERY, USUAL, period_of, strategies_of
@@ -303,7 +304,7 @@ class AsyncMemory:
         if not what:
             raise InvalidInput("Say what to forget: a key, an id, or filters such as {'category': 'work'}.")
         who = self._who(user_id, session_id, None)
-        return await self.runtime.run(forget(self.facts, what, who, namespace))
+        return await self.runtime.run(forget(self.runtime, what, who, namespace))
 
     async def maintain(
         self,

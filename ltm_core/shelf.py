@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
@@ -12,6 +12,7 @@ from .belief import believed, contradictions
 from .bulk import Batch
 from .edits import deleted, following, made, missing, restored, successor
 from .errors import ConflictError, NotFound
+from .filters import condition
 from .index.entries import WITHDRAWN
 from .learn.commit import history, writes_for
 from .learning import Destination, Learning
@@ -22,9 +23,9 @@ from .recall.gather import current_at
 from .recall.past import as_they_were, past_store
 from .records import fact_id, fact_of, message_of, stored_version_of, version_of
 from .runtime import Runtime
-from .scope import Scope
+from .scope import Identity, MemoryScope, Scope
 from .stores.again import again as attempts
-from .stores.base import All, Compare, Condition, Order, Put, Record, Where
+from .stores.base import All, AnyOf, Compare, Condition, Order, Put, Record, Where
 from .versions import Moment, version_in
 
 _KEYED: Order = (("key", "asc"),)
@@ -193,6 +194,18 @@ async def store_batch(runtime: Runtime, batch: Batch) -> int:
             writes = batch.writes(stored, subjects, runtime.now())
             await runtime.store.apply(writes)
     return sum(isinstance(write, Put) and write.record.kind == "fact" for write in writes)
+
+
+async def forget(runtime: Runtime, what: str | Mapping[str, Any], who: Identity, namespace: str) -> int:
+    """Delete what has this key or id, or passes these filters, in the user's and the session's own scopes.
+
+    What is archived, or holds no more, is forgotten too.
+    """
+    named = AnyOf(Compare("id", "eq", what), Compare("key", "eq", what)) if isinstance(what, str) else condition(what)
+    mine = tuple(scope for scope in who.scopes if scope.level in (MemoryScope.USER, MemoryScope.SESSION))
+    where = Where("fact", mine).also(Compare("namespace", "eq", namespace), Compare("deleted_at", "exists", False))
+    found = await runtime.store.scan(where.also(named) if named else where)
+    return sum([await Shelf(runtime, fact.owner, namespace).delete(fact.key) for fact in map(fact_of, found)])
 
 
 def _update(old: Fact, new: Fact) -> FactUpdate:

@@ -164,6 +164,17 @@ async def test_forget_by_key_by_id_and_by_filter(memory: AsyncMemory) -> None:
         await memory.forget({"scope_id": "v"}, user_id="u")
 
 
+async def test_forgetting_reaches_what_is_archived_or_holds_no_more(memory: AsyncMemory) -> None:
+    await memory.facts.add("old", "x", scope_id="u")
+    await memory.facts.archive("old", "stale", scope_id="u")
+    await memory.facts.add("over", "x", scope_id="u", valid_to=memory.runtime.now())
+    assert await memory.facts.get_all(scope_id="u") == []
+    assert await memory.forget({"value": "x"}, user_id="u") == 2
+    for key in ("old", "over"):
+        assert (await memory.facts.history(key, scope_id="u"))[-1].deleted_at is not None
+    assert await memory.facts.delete("old", scope_id="u") is False
+
+
 async def test_recall_refuses_what_it_cannot_understand(memory: AsyncMemory) -> None:
     for wrong in ({"strategy": "best"}, {"include": ("poems",)}, {"limit": -1}, {"filters": {"owner": "v"}}):
         with pytest.raises(InvalidInput):
