@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any, TypedDict, Unpack
 
@@ -13,9 +13,10 @@ from langchain_core.messages import BaseMessage, SystemMessage
 from langchain_core.tools import BaseTool
 from langgraph.runtime import Runtime
 
-from ltm_core import AsyncMemory, Identity, Memory, Turn
+from ltm_core import AsyncMemory, ConfigurationError, Identity, Memory, Message, Turn
 
 from .faces import apart, async_face
+from .history import restored
 from .messages import answer_ids, last_answer, last_said, role_message
 from .people import People, Who
 
@@ -36,17 +37,36 @@ class Recalling(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Recollection:
-    """What was recalled for a turn: a text for the prompt, empty where nothing is known."""
+    """What was recalled for a turn.
+
+    Attributes:
+        text: For the system message; empty where nothing is known.
+        earlier: What a model sees in front of the turn instead of the thread; empty for the thread as it is.
+    """
 
     turn_id: str | None
     text: str
+    earlier: Sequence[BaseMessage] = field(default=())
+
+    @classmethod
+    def of(cls, turn: Turn) -> Recollection:
+        """What a turn has recalled, and the prompt of its session, where that tells of an earlier turn at all."""
+        recalled, context = turn.memories.recalled, turn.memories.context
+        system = "".join(one["content"] for one in context if one["role"] == "system")
+        earlier = [one for one in context if one["role"] != "system"]
+        facts = ("", "") if recalled is None else (recalled.stable_text, recalled.late_text)
+        if (system, "".join(str(one["content"]) for one in earlier)) in (facts, ("", "")):
+            return cls(turn.turn_id, turn.text)
+        return cls(turn.turn_id, system, [restored(Message.of(one)) for one in earlier])
 
 
 class LongTermMemoryMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
     """Gives an agent a long-term memory: it knows what matters before it answers, and learns from each turn.
 
     What is recalled goes into the system message of each model call and nowhere else: not into the state, a
-    checkpoint or a stream. It is recalled once per turn. The user's words are written down before the model is called,
+    checkpoint or a stream. It is recalled once per turn. With `context_tokens` a model sees no more of a long thread
+    than that: its summary and its last turns, as `memory.context` gives them, and all of the turn that it is in; the
+    state keeps everything. The user's words are written down before the model is called,
     the answer when the agent is done; the turn is learned in the background, once. Put it last in the list.
 
     Args:
@@ -55,6 +75,9 @@ class LongTermMemoryMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
             Otherwise the authenticated user of the server, `context.user_id`, `configurable["user_id"]`; the session
             is the thread. Where there is no user, the agent runs without memory.
         user_id_key: Another name for `user_id` in context and config.
+        context_tokens: The most that may be said in front of the answer: memories, summary and earlier turns (words, no
+            calls of tools), and the user's message. Without, a model sees the thread as it is, and the memories. It is
+            about what was said since the thread has this memory, and needs `learn`.
         learn: Whether to learn from what is said.
         learn_in_subagents: Whether also to learn where this agent is called by another one; its "user" is a program.
         recall_budget_ms: Milliseconds after which the model is called without memories; None waits for ever.
@@ -72,6 +95,7 @@ class LongTermMemoryMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
         session_id: Who = None,
         agent_id: Who = None,
         user_id_key: str = "user_id",
+        context_tokens: int | None = None,
         learn: bool = True,
         learn_in_subagents: bool = False,
         recall_budget_ms: float | None = 500.0,
@@ -87,7 +111,10 @@ class LongTermMemoryMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
         self._learn = learn
         self._learn_in_subagents = learn_in_subagents
         self._name = name or type(self).__name__
-        self._options: dict[str, Any] = {"recall_budget_ms": recall_budget_ms, "strict": strict, **recalling}
+        if context_tokens is not None and not learn:
+            raise ConfigurationError("context_tokens= needs what was said before. Leave learn=True, or leave it out.")
+        how = {"recall_budget_ms": recall_budget_ms, "strict": strict, "context_tokens": context_tokens}
+        self._options: dict[str, Any] = {**how, **recalling}
         self._turns = _Recollections()
         # Refuses at once what could never work, and bears with what goes wrong later.
         self._nobody = self._memory.turn("", user_id="nobody", **self._options)
@@ -173,7 +200,7 @@ class _Recollections:
 
     def keep(self, turn: Turn, messages: Sequence[BaseMessage]) -> Recollection:
         """Remember what was recalled for `turn`."""
-        known = Recollection(turn.turn_id, turn.text)
+        known = Recollection.of(turn)
         self._put(turn.who, next(_names(messages), None), known)
         return known
 
@@ -223,7 +250,12 @@ def _is_nested(runtime: Runtime[Any]) -> bool:
 
 def _informed(request: ModelRequest[Any], known: Recollection | None) -> ModelRequest[Any]:
     """The request with what is remembered at the end of its system message; all that was there stays as it is."""
-    if known is None or not known.text:
+    if known is None:
+        return request
+    if known.earlier:
+        messages: list[Any] = [*known.earlier, *_of_turn(request.messages)]  # LangChain names each class of message
+        request = request.override(messages=messages)
+    if not known.text:
         return request
     system = request.system_message
     if system is None:
@@ -231,6 +263,12 @@ def _informed(request: ModelRequest[Any], known: Recollection | None) -> ModelRe
     said = [_block(system.content)] if isinstance(system.content, str) else system.content
     content = [*said, _block(f"\n\n{known.text}")]
     return request.override(system_message=system.model_copy(update={"content": content}))
+
+
+def _of_turn(messages: Sequence[BaseMessage]) -> Sequence[BaseMessage]:
+    """The messages from what the user said last on; all, once something else has taken the place of that."""
+    said = last_said(messages)
+    return messages[messages.index(said[0]) :] if said else messages
 
 
 def _block(text: str) -> dict[str, str]:
