@@ -408,9 +408,9 @@ class AsyncMemory:
         """One turn of a loop of your own: `async with` recalls at its start and learns at its end.
 
         `said` is a text or role messages. Options are the ids, `turn_id`, `learn`, `strict`, `recall_budget_ms` (500),
-        and those of `recall`. With `context_tokens`, `turn.prompt()` is the whole prompt of the session within that
-        many tokens: what `context` gives, and then what was said. As with `with_memory`, memory that fails or has
-        nobody to remember costs no answer.
+        and those of `recall`. With `summary`, `turn.text` begins with the session's summary; with `context_tokens`,
+        `turn.prompt()` is the whole prompt of the session within that many tokens: what `context` gives, and then what
+        was said. As with `with_memory`, memory that fails or has nobody to remember costs no answer.
 
         >>> async def main():
         ...     async with AsyncMemory("memory://") as memory:

@@ -300,6 +300,7 @@ class TurnOptions(Recalling, total=False):
     recall_budget_ms: float | None
     strict: bool
     context_tokens: int | None
+    summary: bool
 
 
 def turn_of(memory: AsyncMemory, said: Any, **options: Unpack[TurnOptions]) -> Turn:
@@ -309,7 +310,8 @@ def turn_of(memory: AsyncMemory, said: Any, **options: Unpack[TurnOptions]) -> T
         raise InvalidInput(f"A {type(said).__name__} is no prompt. Pass a text, or role messages with one of a user.")
     how = {name: value for name, value in options.items() if name in Recalling.__optional_keys__}
     asked = question(**how)  # type: ignore[arg-type] # the same names
-    source = MemorySource(memory, asked, context_tokens=options.get("context_tokens"))
+    tokens, summary = options.get("context_tokens"), options.get("summary", False)
+    source = MemorySource(memory, asked, context_tokens=tokens, summary=summary)
     named = {name: as_id(options.get(name)) for name in ("user_id", "session_id", "agent_id")}
     return Turn(
         source,

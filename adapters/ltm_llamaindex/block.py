@@ -57,6 +57,7 @@ class LongTermMemoryBlock(BaseMemoryBlock[str]):
         scope_resolver: Tells who talks in a session, where neither `user_id` nor `memory.scope` does.
         user_id, agent_id: Whose memory it is. Fixed here, they win over `memory.scope`.
         top_k, token_budget, strategy, min_relevance, namespace: As `limit`, `max_tokens`, … of `memory.recall`.
+        summary: Whether the summary of the conversation comes first, for what no longer fits the history.
         recall_timeout: Seconds after which the agent goes on without memories; None waits for ever.
         learn: `flush` learns from messages as they leave the history; `off` never.
         require_user: Whether a session whose user is unknown has no memory at all.
@@ -71,6 +72,7 @@ class LongTermMemoryBlock(BaseMemoryBlock[str]):
     strategy: str | Callable[..., Any] = "relevant"
     min_relevance: float = Field(default=0.0, ge=0.0, le=1.0)
     namespace: str = ""
+    summary: bool = False
     recall_timeout: float | None = Field(default=0.5, gt=0.0)
     learn: Literal["flush", "off"] = "flush"
     require_user: bool = True
@@ -146,6 +148,7 @@ class LongTermMemoryBlock(BaseMemoryBlock[str]):
             "limit": self.top_k,
             "max_tokens": self.token_budget,
             "min_relevance": self.min_relevance,
+            "summary": self.summary,
             "recall_budget_ms": None if self.recall_timeout is None else self.recall_timeout * 1000,
         }
 

@@ -9,7 +9,17 @@ from llama_index.core.prompts import RichPromptTemplate
 
 from .block import LongTermMemoryBlock
 
-HOW = ("top_k", "token_budget", "strategy", "min_relevance", "namespace", "recall_timeout", "require_user", "strict")
+HOW = (
+    "top_k",
+    "token_budget",
+    "strategy",
+    "min_relevance",
+    "namespace",
+    "recall_timeout",
+    "require_user",
+    "strict",
+    "summary",
+)
 _OF_BLOCK = ("name", "priority", "user_id", "agent_id", *HOW)
 _OF_MEMORY = (
     "session_id",

@@ -14,14 +14,16 @@ from weakref import WeakSet
 
 from ..ambient import identity, scoped
 from ..contexts import Wanted
+from ..fence import fenced
 from ..filters import condition
 from ..home import Home
 from ..learn.turns import Writing
 from ..policies import Ranked, Ranking, Strategy
 from ..recall.context import total_tokens
+from ..recall.render import SUMMARY, summary_text
 from ..recalling import Pending, Question
 from ..runtime import Runtime
-from ..scope import Identity
+from ..scope import Identity, MemoryScope
 from ..ticket import Ticket
 from .faults import Faults, faults_of
 from .memories import Memories, Selector, ranked_dict
@@ -88,7 +90,8 @@ class Source(ABC):
 class MemorySource(Source):
     """A memory of ours. `asked` says how to recall, `selector` chooses among all facts.
 
-    With `context_tokens`, a turn in a session has its whole prompt made, which costs no more than that.
+    With `context_tokens`, a turn in a session has its whole prompt made, which costs no more than that; with `summary`,
+    the session's summary stands in front of what is recalled.
     """
 
     def __init__(
@@ -97,11 +100,14 @@ class MemorySource(Source):
         asked: Question,
         selector: Selector | None = None,
         context_tokens: int | None = None,
+        *,
+        summary: bool = False,
     ) -> None:
         self._memory = memory
         self._asked = asked
         self._selector = selector
         self.context_tokens = context_tokens
+        self._with_summary = summary
         self.name = memory.runtime.name
         self.home = memory.runtime.home
         self.faults = faults_of(memory.runtime)
@@ -129,7 +135,14 @@ class MemorySource(Source):
         runtime = self._memory.runtime
         if self.context_tokens is not None:
             return await self._with_context(replace(asked, pending="elsewhere"), turn)
-        return Memories.of(await runtime.run(runtime.recalling.recall(asked)))
+        memories = Memories.of(await runtime.run(runtime.recalling.recall(asked)))
+        if self._with_summary and turn.who.session_id is not None:  # which recall has found to be theirs
+            memories.text = await runtime.run(self._summary(turn.who)) + memories.text
+        return memories
+
+    async def _summary(self, who: Identity) -> str:
+        found = await self._memory.runtime.summaries.latest(who.scope(MemoryScope.SESSION))
+        return fenced(*SUMMARY, [summary_text(found)]) if found is not None else ""
 
     async def _with_context(self, asked: Question, turn: Turn) -> Memories:
         runtime, most = self._memory.runtime, self.context_tokens or 0

@@ -220,3 +220,31 @@ def test_turns_are_the_same_however_the_messages_are_cut(messages: list[ChatMess
     assert [told for part in cut() for told in parts.of(part)] == expected
     assert len(expected) <= sum(message.role.value == "user" for message in messages)
     assert all(told.said.strip() and told.answer for told in expected)
+
+
+def test_what_has_left_the_history_is_in_the_summary(memory: Memory) -> None:
+    llm = FakeLLM()
+    mine = of(memory, session_id="s", token_limit=60, chat_history_token_ratio=0.5, token_flush_size=10, summary=True)
+    engine = simple(llm, mine)
+    engine.chat("The dragon is called Smaug.")
+    memory.sessions.summarize("s")
+    for number in range(8):
+        engine.chat(f"This is what I say as number {number}, and it takes some room.")
+    history = [message for message in llm.seen[-1] if "<memory>" not in str(message.content)]
+    assert not any("Smaug" in str(message.content) for message in history)
+    assert 'part="summary"' in llm.texts[-1]
+    assert "Smaug" in llm.texts[-1]
+
+
+async def test_a_summary_is_shown_to_those_whose_session_it_is() -> None:
+    ask = [ChatMessage("What is the dragon called?")]
+    async with AsyncMemory("memory://", background=False) as memory:
+        await memory.sessions.add_message("s", "The dragon is called Smaug.", "ana")
+        await memory.sessions.summarize("s")
+        mine, hers, without = (
+            LongTermMemoryBlock(memory, user_id=who, summary=summary, recall_timeout=None)
+            for who, summary in (("ana", True), ("ben", True), ("ana", False))
+        )
+        assert "Smaug" in await mine.aget(ask, session_id="s")
+        assert "Smaug" not in await hers.aget(ask, session_id="s")
+        assert "Smaug" not in await without.aget(ask, session_id="s")
