@@ -22,7 +22,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-facts = typer.Typer(help="Facts by key: list, add, import, get, trace, delete.", rich_markup_mode=None)
+facts = typer.Typer(help="Facts by key.", cls=ListedByDefault, rich_markup_mode=None)
 
 
 jobs = typer.Typer(help="What was told and is learned, waits, or failed.", cls=ListedByDefault, rich_markup_mode=None)
@@ -31,13 +31,6 @@ app.add_typer(facts, name="facts")
 app.add_typer(jobs, name="jobs")
 app.add_typer(runs, name="runs")
 app.add_typer(sessions, name="sessions")
-app.command()(maintenance.maintain)
-app.command()(maintenance.sweep)
-app.command()(maintenance.stats)
-facts.command()(maintenance.pin)
-facts.command()(maintenance.unpin)
-facts.command()(maintenance.archive)
-facts.command()(maintenance.unarchive)
 
 
 class Kind(StrEnum):
@@ -547,3 +540,9 @@ def delete_run(place: Place, run_id: RunId) -> None:
 
 def _no_run(run_id: str) -> NotFound:
     return NotFound(f"There is no run {run_id!r} here. See what there is with: ltm runs")
+
+
+for verb in (maintenance.maintain, maintenance.sweep, maintenance.stats):
+    app.command()(verb)
+for verb in (maintenance.pin, maintenance.unpin, maintenance.archive, maintenance.unarchive):
+    facts.command()(verb)

@@ -236,7 +236,7 @@ def test_recall_finds_messages_where_they_are_included(ltm: Ltm) -> None:
     ("call", "code", "said"),
     [
         (["bogus"], 2, "No such command"),
-        (["facts"], 2, "Missing command"),
+        (["facts", "lose"], 2, "lose"),
         (["facts", "add", "key"], 2, "VALUE"),
         (["facts", "add", "low", "-5"], 2, "-5"),
         (["facts", "get", "nothing"], 1, "no fact 'nothing'"),
