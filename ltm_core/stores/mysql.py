@@ -20,6 +20,7 @@ from typing import Any
 from sqlalchemy import (
     URL,
     ColumnElement,
+    Connection,
     Delete,
     Executable,
     Integer,
@@ -39,7 +40,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from ..errors import ConfigurationError, InvalidInput, LTMError, MissingExtra, SchemaError, StoreError, StoreUnavailable
 from .base import All, Compare, Condition, Direction, Not, Order, Reached, Record, Store, Where
 from .kinds import FIXED, KINDS, Type
-from .migrations import HEAD, migrate, stored_version
+from .migrations import HEAD, holds_records, migrate, stored_version
 from .pages import page
 from .sql.documents import Compares, Documents, Sql, Test
 from .sql.link import Link, Values
@@ -253,28 +254,33 @@ class MysqlStore(SqlStore):
     async def _connect(self) -> None:
         self._writer = self._engine(pool_size=1)
         self._reader = self._engine(pool_size=self._readers)
-        version = await self._version()
-        if version is None:
-            await self._create()
-        elif version != HEAD:
-            raise SchemaError(
-                f"{self._place} has schema {version!r}, and this version needs {HEAD!r}. Run: ltm migrate URL"
-            )
-
-    async def _version(self) -> str | None:
         async with self._reading() as link:
-            return await link.connection.run_sync(stored_version)
+            version = await link.connection.run_sync(stored_version)
+        if version != HEAD:
+            await self._create()
 
     async def _create(self) -> None:
-        """Make the tables. Of several processes that begin at once one does, and the others wait: no DDL rolls back."""
+        """Make the tables where nothing is stored yet; else raise `SchemaError`.
+
+        Of several processes that begin at once one does, and the others wait. No DDL rolls back, so another one's, also
+        that of a killed process, may be half done.
+        """
         name = {"name": f"ltm.{self._url.database}"[:64], "patience": self._patience}
         async with self._on_writer() as link:
             if await link.fetch(text("SELECT GET_LOCK(:name, :patience)"), name) != [(1,)]:
                 raise StoreUnavailable(f"Another process makes the tables in {self._place}. Retry in a while.")
             try:
-                await link.connection.run_sync(migrate)
+                await link.connection.run_sync(self._make_tables)
             finally:
                 await link.fetch(text("SELECT RELEASE_LOCK(:name)"), name)
+
+    def _make_tables(self, connection: Connection) -> None:
+        version = stored_version(connection)
+        if version not in (None, HEAD) and holds_records(connection):
+            raise SchemaError(
+                f"{self._place} has schema {version!r}, and this version needs {HEAD!r}. Run: ltm migrate URL"
+            )
+        migrate(connection)
 
     def _engine(self, **options: Any) -> AsyncEngine:
         return create_async_engine(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, inspect, literal, select, text
 
 from ...errors import SchemaError
 from ..sql.tables import METADATA
@@ -16,6 +16,13 @@ def stored_version(connection: Connection) -> str | None:
     if not inspect(connection).has_table(VERSION_TABLE, connection.dialect.default_schema_name):
         return None
     return connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()
+
+
+def holds_records(connection: Connection) -> bool:
+    """Whether anything is stored in our tables, as far as they are there."""
+    there = inspect(connection).get_table_names(connection.dialect.default_schema_name)
+    ours = [table for name, table in METADATA.tables.items() if name in there]
+    return any(connection.execute(select(literal(1)).select_from(table).limit(1)).first() for table in ours)
 
 
 def partitions_of(connection: Connection) -> int:
