@@ -33,6 +33,7 @@ def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Memory]:
 
 
 def agent_of(memory: Memory | AsyncMemory, model: Scripted | None = None, **options: Any) -> Any:
+    options = {"recall_budget_ms": None, **options}  # these tests are not about a machine that is busy
     return create_agent(model or Scripted(), middleware=[LongTermMemoryMiddleware(memory, **options)])
 
 
