@@ -60,11 +60,10 @@ class Jobs:
                 yield subject
 
     async def _find(self, job_id: str) -> Record:
-        async for subject in self._subjects(None):
-            found = await self._runtime.worker.job(subject, job_id)
-            if found is not None:
-                return found
-        raise NotFound(f"There is no job {job_id!r}. List them with memory.jobs.list() or `ltm jobs`.")
+        found = await self._runtime.worker.find(job_id)
+        if found is None or found.scope.tenant != self._runtime.tenant:
+            raise NotFound(f"There is no job {job_id!r}. List them with memory.jobs.list() or `ltm jobs`.")
+        return found
 
     async def _show(self, job_id: str) -> JobInfo:
         job = await self._find(job_id)
