@@ -43,8 +43,8 @@ class Ticket:
     def status(self) -> _Status:
         """Whether it is learned, whichever process did it; `dead` where that failed for good, see `memory.jobs`.
 
-        `done` too where nothing is left to learn: it was dropped, or erased. Unless this process learned it, the database
-        is read, which blocks as long as one look takes; `await memory.jobs.show(ticket.id)` does not. Raises
+        `done` too where nothing is left to learn: it was dropped, or erased. Unless this process learned it, the
+        database is read, which blocks as long as one look takes; `await memory.jobs.show(ticket.id)` does not. Raises
         `UsageError` after `close`.
         """
         return "done" if self._is_settled else self._runtime.home.wait(self._runtime.run(self._stored_status()))

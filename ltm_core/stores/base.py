@@ -4,8 +4,8 @@ A store keeps `Record`s and knows nothing of facts or sessions. `ltm_core.stores
 of this file; `ltm_core.testing.StoreContract` proves any other store against it.
 
 Two planes. The data verbs (`apply`, `scan`, `count`, `purge`, `search_text`) carry a wall, the owners or the subject
-whose records may be touched, in every call. `due`, `subjects` and `whose` serve workers, maintenance and operators: they
-give ids, never content.
+whose records may be touched, in every call. `due`, `subjects` and `whose` serve workers, maintenance and operators:
+they give ids, never content.
 """
 
 from __future__ import annotations
