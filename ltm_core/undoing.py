@@ -101,7 +101,7 @@ class Undoing:
         now = self._clock()
         updates = [one.taken_back(job.id, now) for one in free]
         if updates or not (left or job.fields.get("undone")):
-            fields = {"undone": now, "taken_back": [*earlier, *map(summary, updates)]}
+            fields = {"undone": now.isoformat(), "taken_back": [*earlier, *map(summary, updates)]}
             await self._store.apply([*await self._writes(job, free, updates, now), _marked(job, fields)])
         return Undone(job_id=job.id, before=job.fields.get("undone"), updates=updates, left=left)
 
