@@ -192,7 +192,7 @@ class _Batch:
         return True
 
     def _past(self, fact: Fact) -> list[Fact]:
-        """The versions that `fact` follows: not what its own message said before, nor what came to nothing in another."""
+        """The versions that `fact` follows: not what its own message said before, nor what came to nothing."""
         steps = self._steps.get(fact.id, [])
         past = steps[:-1] if steps and not _told_apart(steps[-1], fact) else steps
         earlier = past[-2] if len(past) > 1 else self._stored.get(fact.id)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,8 +21,10 @@ from ltm_core.policies import Reconciling, Summarised, Summarising
 from ltm_core.records import fact_id, fact_of, stored_version_of
 from ltm_core.reports import Undone
 from ltm_core.scope import Scope
+from ltm_core.stores import open_store
 from ltm_core.stores.base import Put, Store, Where, Write
 from ltm_core.stores.memory import DictStore
+from ltm_core.stores.wrappers import Observed
 from ltm_core.testing.fakes import Clock
 from tests.conftest import told
 
@@ -87,7 +92,7 @@ async def test_what_a_job_added_is_deleted_and_nothing_else_is_touched(memory: A
     assert repr(undone) == f"<Undone {job}: DELETE location; DELETE pet#rex>"
     assert (await present(memory), await present(memory, "bob")) == (before, others)
     recalled = await memory.recall("Oslo", user_id="ann")
-    assert [fact.key for fact in (*recalled.facts, *recalled.pending)] == ["name"]  # type: ignore[union-attr]
+    assert ([fact.key for fact in recalled.facts], recalled.pending) == (["name"], [])
     assert (await memory.jobs.show(job)).undone == clock()
     first, second = await memory.facts.history("location", scope_id="ann")
     assert (first.value, second.value, second.deleted_at, second.version) == ("Oslo", "Oslo", clock(), 2)
@@ -219,7 +224,7 @@ async def test_a_fact_that_was_changed_since_is_left_and_told(memory: AsyncMemor
     await learned(memory, "set location Rome")
     job = await learned(memory, "set location Oslo\nset name Ann")
     clock.advance(hours=1)
-    changes = {
+    changes: dict[str, Callable[[], Awaitable[object]]] = {
         "update": lambda: memory.facts.update("location", "Bern", scope_id="ann"),
         "delete": lambda: memory.facts.delete("location", scope_id="ann"),
         "pin": lambda: memory.facts.pin("location", scope_id="ann"),
@@ -467,7 +472,7 @@ async def test_a_summary_of_facts_is_deleted_and_they_come_back(memory: AsyncMem
 # Other faces
 
 
-def test_the_same_without_await(tmp_path: Any) -> None:
+def test_the_same_without_await(tmp_path: Path) -> None:
     with Memory(f"sqlite:///{tmp_path}/ltm.db", extract=told, background=False) as memory:
         ticket = memory.observe("set location Oslo", user_id="ann")
         ticket.wait()
@@ -584,6 +589,21 @@ async def test_after_any_steps_an_undo_brings_back_what_was_before_its_job(steps
         assert all(who == "hand" for pile in world.piles.values() for who, _ in pile[-1:])
 
 
+# Found by id
+
+
+async def test_no_call_about_one_job_looks_at_everybody(url: str) -> None:
+    calls: list[tuple[str, str | None]] = []
+    store = Observed(open_store(url), lambda call: calls.append((call.verb, call.kind)))
+    async with AsyncMemory(store=store, extract=told, background=False) as memory:
+        jobs = [await learned(memory, "set location Oslo", user_id=f"u{number}") for number in range(5)]
+        for call in (memory.jobs.show, memory.jobs.retry, memory.jobs.undo, memory.jobs.drop):
+            calls.clear()
+            await call(jobs[3])
+            assert calls[:2] == [("whose", "job"), ("scan", "job")]
+            assert "subjects" not in {verb for verb, _ in calls}
+
+
 # Tickets
 
 
@@ -604,3 +624,35 @@ async def test_a_ticket_tells_of_a_dead_letter_and_so_does_waiting_for_it(url: s
         assert str(ticket.status) == "done"
         with pytest.raises(NotFound, match="no longer there"):
             await ticket
+
+
+BURIED = """
+import sys
+from ltm_core import Memory
+
+def failing(given):
+    raise RuntimeError("the key has expired")
+
+with Memory(sys.argv[1], extract=failing, background=False) as memory:
+    while memory.jobs.list("waiting"):
+        memory.flush()
+"""
+
+
+async def test_a_ticket_tells_what_another_process_made_of_its_turn(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/ltm.db"
+    async with AsyncMemory(url, extract=told, background=False) as memory:
+        ticket = await memory.observe("set location Oslo", user_id="ann")
+        subprocess.run([sys.executable, "-c", BURIED, url], check=True)  # noqa: ASYNC221
+        assert str(ticket.status) == "dead"
+        async with asyncio.timeout(30):
+            with pytest.raises(ExtractionError, match=r"the key has expired.*dead letter"):
+                await ticket
+        await memory.jobs.retry(str(ticket.id))
+        async with AsyncMemory(url, extract=told, background=False) as other:
+            assert await other.flush()
+        assert str(ticket.status) == "done"
+        assert [update.operation for update in await ticket] == ["ADD"]
+    with pytest.raises(UsageError, match="closed"):
+        _ = ticket.status
+    assert repr(ticket) == f"<Ticket {ticket.id}>"
