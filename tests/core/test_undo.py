@@ -15,9 +15,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ltm_core import AsyncMemory, ExtractionError, Fact, FactUpdate, JobInfo, Memory, MemoryScope, NotFound, UsageError
+from ltm_core import (
+    AsyncMemory,
+    Candidate,
+    ExtractionError,
+    Fact,
+    FactUpdate,
+    JobInfo,
+    Memory,
+    MemoryScope,
+    NotFound,
+    UsageError,
+)
 from ltm_core.learn.reconcile import reconcile
-from ltm_core.policies import Reconciling, Summarised, Summarising
+from ltm_core.policies import Extracting, Reconciling, Summarised, Summarising
 from ltm_core.records import fact_id, fact_of, stored_version_of
 from ltm_core.reports import Undone
 from ltm_core.scope import Scope
@@ -105,7 +116,11 @@ async def test_what_a_job_changed_or_deleted_is_as_before_with_its_times_and_tag
     end = clock() + timedelta(days=100)
     await memory.facts.add("location", "Rome", scope_id="ann", tags=["city"], importance=0.9, expires_at=end)
     await memory.facts.add("pet#rex", "dog", scope_id="ann", valid_from=clock() - timedelta(days=9), confidence=0.5)
+    clock.advance(days=1)
+    await memory.facts.pin("location", scope_id="ann")
+    await memory.facts.unpin("location", scope_id="ann")
     before = await present(memory)
+    assert before["location"]["told_at"] < clock()
     clock.advance(days=1)
     job = await learned(memory, "set location Oslo\ndrop pet#rex")
     assert list(await present(memory)) == ["location"]
@@ -115,12 +130,12 @@ async def test_what_a_job_changed_or_deleted_is_as_before_with_its_times_and_tag
     assert await present(memory) == before
     assert [fact.key for fact in await memory.facts.filter(tags=["city"], scope_id="ann")] == ["location"]
     history = await memory.facts.history("location", scope_id="ann")
-    assert [(one.value, one.created_by) for one in history] == [
+    assert [(one.value, one.created_by) for one in history[2:]] == [
         ("Rome", "user"),
         ("Oslo", "extractor"),
         ("Rome", "undo"),
     ]
-    assert history[-1].reason == f"job {job} is undone: as in version 1 again"
+    assert history[-1].reason == f"job {job} is undone: as in version 3 again"
 
 
 async def test_what_is_undone_was_never_true_and_still_was_known(memory: AsyncMemory, clock: Clock) -> None:
@@ -190,7 +205,12 @@ def replace_owner(update: FactUpdate, owner: Scope) -> FactUpdate:
 
 async def test_facts_of_the_user_and_of_the_session_are_found(url: str) -> None:
     async with AsyncMemory(url, extract=told, reconcile=to_session, background=False) as memory:
-        job = await learned(memory, "set location Oslo\nset goal Rest", session_id="s")
+        ticket = await memory.observe("set location Oslo\nset goal Rest", user_id="ann", session_id="s")
+        async with beside(memory, url, reconcile=to_session) as other:
+            assert await other.flush()
+        told_by_other = [update.fact.key for update in await ticket if update.fact is not None]
+        assert told_by_other == ["location", "goal"]
+        job = str(ticket.id)
         assert await memory.facts.get("goal", MemoryScope.SESSION, "s")
         assert keys(await memory.jobs.undo(job)) == [("DELETE", "location"), ("DELETE", "goal")]
         assert await memory.facts.get("goal", MemoryScope.SESSION, "s") is None
@@ -589,6 +609,18 @@ async def test_after_any_steps_an_undo_brings_back_what_was_before_its_job(steps
         assert all(who == "hand" for pile in world.piles.values() for who, _ in pile[-1:])
 
 
+def unsourced(given: Extracting) -> Sequence[Candidate]:
+    return [candidate.model_copy(update={"sources": []}) for candidate in told(given)]
+
+
+async def test_where_nobody_knows_which_message_told_it_no_summary_tells_any_of_the_turn(url: str) -> None:
+    async with AsyncMemory(url, extract=unsourced, summarise=verbatim, background=False) as memory:
+        await learned(memory, "set name Ann", session_id="s")
+        job = await learned(memory, "set location Oslo", "Nice weather.", session_id="s")
+        await memory.jobs.undo(job)
+        assert await memory.sessions.summarize("s") == "set name Ann"
+
+
 # Found by id
 
 
@@ -624,6 +656,14 @@ async def test_a_ticket_tells_of_a_dead_letter_and_so_does_waiting_for_it(url: s
         assert str(ticket.status) == "done"
         with pytest.raises(NotFound, match="no longer there"):
             await ticket
+
+
+async def test_a_ticket_follows_its_turn_when_the_session_becomes_a_user_s(memory: AsyncMemory) -> None:
+    ticket = await memory.observe("set location Oslo", session_id="s")
+    await memory.observe("Hello!", session_id="s", user_id="ann")
+    assert ticket.status == "waiting"
+    assert [update.operation for update in await ticket] == ["ADD"]
+    assert str(ticket.status) == "done"
 
 
 BURIED = """
