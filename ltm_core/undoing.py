@@ -149,19 +149,19 @@ class Undoing:
 
 
 def _check(job: Record) -> None:
-    """Raises `UsageError` for a job that wrote no facts."""
+    """Raises `UsageError` for a job that is not done, or was none to write facts."""
     status, one = job.fields["status"], repr(job.id)
     if status == DEAD:
         raise UsageError(
-            f"Job {one} could not be learned, so there is nothing to undo. Give it up with memory.jobs.drop({one}), or "
-            f"try again with memory.jobs.retry({one})."
+            f"Job {one} could not be learned, and only what is learned can be undone. Give it up with "
+            f"memory.jobs.drop({one}), or try again with memory.jobs.retry({one})."
         )
     if status == WAITING and job.fields.get("claims"):
         raise UsageError(f"Job {one} is being learned. Wait for it with memory.flush(), then undo it.")
     if status == WAITING:
         raise UsageError(
-            f"Job {one} still waits, so there is nothing to undo. Give it up with memory.jobs.drop({one}), or learn it "
-            "with memory.flush() first."
+            f"Job {one} still waits, and only what is learned can be undone. Give it up with memory.jobs.drop({one}), or "
+            "learn it with memory.flush() first."
         )
     if job.fields.get("task") == SUMMARY:
         raise UsageError(f"Job {one} made a summary and no facts. Make it anew with memory.sessions.summarize().")
