@@ -44,7 +44,7 @@ class NotFound(LTMError, LookupError):
 
 
 class UsageError(LTMError, RuntimeError):
-    """A call from the wrong place or too early: after `close`, where waiting would never end, before a turn is learned."""
+    """A call from the wrong place or too early: after `close`, where waiting never ends, before a turn is learned."""
 
 
 class StoreError(LTMError):

@@ -160,8 +160,8 @@ def _check(job: Record) -> None:
         raise UsageError(f"Job {one} is being learned. Wait for it with memory.flush(), then undo it.")
     if status == WAITING:
         raise UsageError(
-            f"Job {one} still waits, and only what is learned can be undone. Give it up with memory.jobs.drop({one}), or "
-            "learn it with memory.flush() first."
+            f"Job {one} still waits, and only what is learned can be undone. Give it up with memory.jobs.drop({one}), "
+            "or learn it with memory.flush() first."
         )
     if job.fields.get("task") == SUMMARY:
         raise UsageError(f"Job {one} made a summary and no facts. Make it anew with memory.sessions.summarize().")
