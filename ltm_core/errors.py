@@ -44,7 +44,7 @@ class NotFound(LTMError, LookupError):
 
 
 class UsageError(LTMError, RuntimeError):
-    """A call from the wrong place: after `close`, or a blocking call where it would never end."""
+    """A call from the wrong place or too early: after `close`, where waiting never ends, before a turn is learned."""
 
 
 class StoreError(LTMError):

@@ -10,10 +10,13 @@ from .errors import NotFound
 from .learn.turns import DEAD, WAITING
 from .model import JobInfo
 from .records import message_of
+from .reports import Undone
 from .runtime import Runtime
 from .scope import Scope
+from .stores.again import again
 from .stores.base import Compare, Delete, Put, Record, Where
 from .stores.everybody import everybody
+from .undoing import Undoing
 
 
 class Jobs:
@@ -21,6 +24,7 @@ class Jobs:
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
+        self._undoing = Undoing(runtime.store, runtime.summaries, runtime.now)
 
     async def list(
         self, status: str | None = None, user_id: str | None = None, limit: int = 100
@@ -42,6 +46,20 @@ class Jobs:
         """Give a job up: its messages stay, nothing is learned from them."""
         await self._runtime.run(self._drop(job_id))
 
+    async def undo(self, job_id: str) -> Undone:
+        """Take back what a job wrote, by new versions of its facts, all at once; the history stays.
+
+        What it added is deleted; what it changed or deleted is again as in the version before. A fact that was changed
+        since is left alone and named in the report. A second undo looks at these once more, and changes nothing else.
+        Summaries that may tell it are made anew; links that maintenance added stay. The turn counts as learned: sent
+        again, it is not learned again.
+
+        Raises `NotFound`, `UsageError` for a job that is not done or made a summary.
+        """
+        undone = await self._runtime.run(self._undo(job_id))
+        self._runtime.wake()
+        return undone
+
     async def _list(self, status: str | None, user_id: str | None, limit: int) -> builtins.list[JobInfo]:
         found: builtins.list[Record] = []
         async for subject in self._subjects(user_id):
@@ -60,11 +78,10 @@ class Jobs:
                 yield subject
 
     async def _find(self, job_id: str) -> Record:
-        async for subject in self._subjects(None):
-            found = await self._runtime.worker.job(subject, job_id)
-            if found is not None:
-                return found
-        raise NotFound(f"There is no job {job_id!r}. List them with memory.jobs.list() or `ltm jobs`.")
+        found = await self._runtime.worker.find(job_id)
+        if found is None or found.scope.tenant != self._runtime.tenant:
+            raise NotFound(f"There is no job {job_id!r}. List them with memory.jobs.list() or `ltm jobs`.")
+        return found
 
     async def _show(self, job_id: str) -> JobInfo:
         job = await self._find(job_id)
@@ -78,13 +95,19 @@ class Jobs:
             return _info(job)
         fields = {**job.fields, "status": WAITING, "attempts": 0, "run_at": self._runtime.now(), "error": None}
         fields |= {"claims": 0, "held": None}
-        again = replace(job, fields=fields, version=job.version + 1)
-        await self._runtime.store.apply([Put(again, expect=job.version)])
-        return _info(again)
+        anew = replace(job, fields=fields, version=job.version + 1)
+        await self._runtime.store.apply([Put(anew, expect=job.version)])
+        return _info(anew)
 
     async def _drop(self, job_id: str) -> None:
         job = await self._find(job_id)
         await self._runtime.store.apply([Delete("job", job.id, job.scope)])
+
+    async def _undo(self, job_id: str) -> Undone:
+        async for attempt in again():
+            with attempt:
+                undone = await self._undoing.undo(await self._find(job_id))
+        return undone
 
 
 def _info(job: Record) -> JobInfo:

@@ -132,7 +132,7 @@ class Learning:
         told = job.fields.get("updates") or []
         ids = tuple({one["fact_id"] for one in told if one["fact_id"] is not None})
         facts = {
-            record.id: fact_of(record) for record in await self._store.scan(Where("fact", (job.subject,), ids=ids))
+            record.id: fact_of(record) for record in await self._store.scan(Where("fact", subject=job.subject, ids=ids))
         }
         return [
             FactUpdate(operation=one["operation"], fact=facts.get(one["fact_id"]), reason=one["reason"]) for one in told

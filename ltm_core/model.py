@@ -514,6 +514,7 @@ class JobInfo(Model):
         claims: How often it was taken up without any end: it is being learned, or a process died over it.
         run_at: When it is tried next; None where nothing waits.
         held: Why it waits until then, where a ceiling is reached.
+        undone: When `jobs.undo` took back what it had written.
         calls, tokens, seconds: What it took of a model, failed calls included. Of turns that were learned together, the
             first one carries it all.
     """
@@ -530,6 +531,7 @@ class JobInfo(Model):
     run_at: Time | None = None
     held: str | None = None
     error: str | None = None
+    undone: Time | None = None
     calls: int = 0
     tokens: int = 0
     seconds: float = 0.0

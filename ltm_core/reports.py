@@ -1,4 +1,4 @@
-"""What maintenance, sweeps and counts tell: frozen models, and the same as text."""
+"""What maintenance, undos, sweeps and counts tell: frozen models, and the same as text."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import Field
 
-from .model import FactUpdate, Model
+from .model import Fact, FactUpdate, Model, Time
 from .scope import MemoryScope
 
 
@@ -101,6 +101,55 @@ def _line(row: Sequence[str]) -> str:
 
 def _name(update: FactUpdate) -> str:
     return update.fact.key if update.fact is not None else "?"
+
+
+class LeftAlone(Model):
+    """A fact that an undo did not touch.
+
+    Attributes:
+        fact: The fact as it is; None where it is gone.
+        why: What is in the way.
+    """
+
+    key: str
+    fact: Fact | None
+    why: str
+
+
+class Undone(Model):
+    """What the undo of a job took back.
+
+    Attributes:
+        before: When the job had been undone already; then only what was left alone is looked at again.
+        updates: The new versions, each with the version that it follows.
+        left: Facts of the job that were not touched: somebody changed them since.
+    """
+
+    job_id: str
+    before: Time | None = None
+    updates: list[FactUpdate] = Field(default_factory=list)
+    left: list[LeftAlone] = Field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        """Whether anything was changed."""
+        return bool(self.updates)
+
+    def __repr__(self) -> str:
+        return f"<Undone {self.job_id}: {self.text}>"
+
+    __str__ = __repr__
+
+    @property
+    def text(self) -> str:
+        """What was done, in a line.
+
+        >>> Undone(job_id="j").text
+        'it had written nothing'
+        """
+        told = [f"{update.operation} {_name(update)}" for update in self.updates]
+        told += [f"undone at {self.before:%Y-%m-%d %H:%M:%S} UTC already"] if self.before and not told else []
+        told += [f"{one.key} is left, {one.why}" for one in self.left]
+        return "; ".join(told) or "it had written nothing"
 
 
 class Swept(Model):

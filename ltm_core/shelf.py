@@ -152,7 +152,7 @@ class Shelf:
         subject = await self.runtime.turns.subject(self.owner)
         since = Compare("created_at", "gte", present.updated_at)
         jobs = await self.runtime.store.scan(Where("job", subject=subject, test=since))
-        done = [update for job in jobs for update in job.fields.get("updates") or ()]
+        done = [update for job in jobs if not job.fields.get("undone") for update in job.fields.get("updates") or ()]
         repeated = sum(update["operation"] == "NOOP" and update["fact_id"] == present.id for update in done)
         return believed(present.confidence, repeated, contradictions(versions))
 

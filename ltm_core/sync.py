@@ -135,6 +135,7 @@ class JobsFace:
     show = blocking(Jobs.show)
     retry = blocking(Jobs.retry)
     drop = blocking(Jobs.drop)
+    undo = blocking(Jobs.undo)
 
 
 class CheckpointsFace:

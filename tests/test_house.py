@@ -64,7 +64,17 @@ FLOORS = (
         "testing.*",
     ),
     ("learn", "learn.*", "recall", "recall.*", "maintain", "maintain.*"),
-    ("assemble", "learning", "recalling", "summarising", "contexts", "strategies", "maintaining", "sweeping"),
+    (
+        "assemble",
+        "learning",
+        "recalling",
+        "summarising",
+        "contexts",
+        "strategies",
+        "maintaining",
+        "sweeping",
+        "undoing",
+    ),
     ("runtime",),
     (
         "ticket",

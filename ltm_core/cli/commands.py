@@ -497,6 +497,20 @@ def drop_job(place: Place, job_id: JobId) -> None:
     typer.echo("The job is dropped.")
 
 
+@jobs.command("undo")
+@located
+def undo_job(place: Place, job_id: JobId, json: AsJson = False) -> None:
+    """Take back what a job wrote, as new versions. What was changed since is left alone, and told."""
+    with place.memory() as memory:
+        undone = memory.jobs.undo(job_id)
+    if json:
+        show.as_json(undone)
+    elif undone.updates:
+        show.console().print(show.undone_table(undone))
+    else:
+        typer.echo(show.one_line(f"Nothing was changed: {undone.text}."))
+
+
 @runs.command("list")
 @located
 def list_runs(place: Place, json: AsJson = False) -> None:

@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..model import Checkpoint, Fact, JobInfo, Message, Recalled, Session, Summary
+from ..reports import Undone
 
 WIDE = 160  # for pipes and files, where nobody sees a line wrap
 
@@ -110,6 +111,15 @@ def jobs_table(jobs: Iterable[JobInfo]) -> Table:
     return _table(("id", "whose", "status", "tries", "outcome"), rows, whole=("id", "status"))
 
 
+def undone_table(undone: Undone) -> Table:
+    """What was taken back, and what was left alone."""
+    rows: list[tuple[str, ...]] = [
+        (one.operation, one.fact.key, value_of(one.fact), one.reason) for one in undone.updates if one.fact
+    ]
+    rows += [("left", one.key, value_of(one.fact) if one.fact else "", one.why) for one in undone.left]
+    return _table(("what", "fact", "value", "because"), rows)
+
+
 def checkpoints_table(checkpoints: Iterable[Checkpoint]) -> Table:
     """What runs had reached."""
     rows = [
@@ -165,7 +175,8 @@ def _outcome(job: JobInfo) -> str:
         return f"{job.held} Waits until {when(job.run_at)} UTC."
     if job.error:
         return job.error
-    return ", ".join(f"{update['operation']} {update['key']}" for update in job.updates)
+    undone = f"undone {when(job.undone)} UTC: " if job.undone else ""
+    return undone + ", ".join(f"{update['operation']} {update['key']}" for update in job.updates)
 
 
 def _score(score: float | None) -> str:

@@ -177,8 +177,7 @@ class _Batch:
         return False
 
     def _change(self, fact: Fact, why: str) -> bool:
-        steps = self._steps.setdefault(fact.id, [])
-        past = steps[:-1] if steps and not _told_apart(steps[-1], fact) else steps
+        past = self._past(fact)
         before = past[-1] if past else self._stored.get(fact.id)
         operation = self._operation(self._stored.get(fact.id), fact)
         if operation not in {"NOOP", *self._given.allow}:
@@ -191,6 +190,13 @@ class _Batch:
         self._steps[fact.id] = [*past, self._facts[fact.id]]
         self._reasons[fact.id] = reason
         return True
+
+    def _past(self, fact: Fact) -> list[Fact]:
+        """The versions that `fact` follows: not what its own message said before, nor what came to nothing."""
+        steps = self._steps.get(fact.id, [])
+        past = steps[:-1] if steps and not _told_apart(steps[-1], fact) else steps
+        earlier = past[-2] if len(past) > 1 else self._stored.get(fact.id)
+        return past[:-1] if past and self._operation(earlier, past[-1]) == "NOOP" else past
 
     def _operation(self, before: Fact | None, after: Fact | None) -> Operation:
         """What turns `before` into `after`."""

@@ -157,21 +157,30 @@ class Worker:
     async def finish(self, subject: Scope, job_id: str) -> Record:
         """Learn until this job is no longer waiting. Raises `ExtractionError` if it could not be learned now."""
         while True:
-            job = await self._home.run(self.job(subject, job_id))
+            job = await self._home.run(self._job_or_moved(subject, job_id))
             if job is None or job.fields["status"] == DONE:
                 return job if job is not None else _gone(job_id)
             if job.fields["status"] == DEAD:
-                raise ExtractionError(f"{job.fields['error']} The turn is kept: see memory.jobs.show({job_id!r}).")
-            outcome = await self._attempt(subject, ALWAYS)
+                raise ExtractionError(_told_dead(job))
+            outcome = await self._attempt(job.subject, ALWAYS)
             if outcome == "busy":
                 await asyncio.sleep(0.02)
             elif outcome in ("failed", "held"):
-                await self._raise_if_failed(subject, job_id)
+                await self._raise_if_failed(job.subject, job_id)
 
     async def job(self, subject: Scope, job_id: str) -> Record | None:
         """The record of a job."""
         found = await self._store.scan(Where("job", subject=subject, ids=(job_id,)))
         return next(iter(found), None)
+
+    async def find(self, job_id: str) -> Record | None:
+        """The record of a job, whomever it is about."""
+        subject = await self._store.whose("job", job_id)
+        return await self.job(subject, job_id) if subject is not None else None
+
+    async def _job_or_moved(self, subject: Scope, job_id: str) -> Record | None:
+        """The same at the price of one look; of two where its session has become a user's meanwhile."""
+        return await self.job(subject, job_id) or await self.find(job_id)
 
     async def _raise_if_failed(self, subject: Scope, job_id: str) -> None:
         job = await self._home.run(self.job(subject, job_id))
@@ -534,6 +543,11 @@ def _failed(job: Record, error: Exception, now: datetime) -> Record:
 def _buried(job: Record, now: datetime) -> Record:
     told = f"The process died {_claims(job)} times while it learned this turn."
     return _next_version(job, status=DEAD, run_at=None, updated_at=now, error=told)
+
+
+def _told_dead(job: Record) -> str:
+    again = f"memory.jobs.retry({job.id!r}) tries it again, drop gives it up"
+    return f"{job.fields['error']} The turn is kept as a dead letter: {again}."
 
 
 def _gone(job_id: str) -> Record:

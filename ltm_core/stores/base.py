@@ -4,8 +4,8 @@ A store keeps `Record`s and knows nothing of facts or sessions. `ltm_core.stores
 of this file; `ltm_core.testing.StoreContract` proves any other store against it.
 
 Two planes. The data verbs (`apply`, `scan`, `count`, `purge`, `search_text`) carry a wall, the owners or the subject
-whose records may be touched, in every call. `due` and `subjects` serve workers and maintenance: they give ids, never
-content.
+whose records may be touched, in every call. `due`, `subjects` and `whose` serve workers, maintenance and operators:
+they give ids, never content.
 """
 
 from __future__ import annotations
@@ -260,6 +260,19 @@ class Store(ABC):
 
     def forget_connections(self) -> None:  # noqa: B027 # most stores have none
         """Drop what belongs to the parent process, unclosed: called in a forked child, before `open`."""
+
+    async def whose(self, kind: str, record_id: str) -> Scope | None:
+        """Whom the record of this id is about; None where there is none.
+
+        For operators, who were told an id and not whose it is: what they may see they read behind the wall.
+        """
+        page = await self.subjects()
+        while page:
+            for subject in page:
+                if await self.scan(Where(kind, subject=subject, ids=(record_id,))):
+                    return subject
+            page = await self.subjects(after=page[-1])
+        return None
 
     async def search_text(self, where: Where, terms: Sequence[str], limit: int) -> list[Record]:
         """At most `limit` records that `where` admits and that share a term with `terms`.

@@ -77,6 +77,11 @@ class DictStore(Store):
         everyone = {record.subject.token: record.subject for record in self._records.values()}
         return [everyone[token] for token in sorted(everyone) if after is None or token > after.token][:limit]
 
+    async def whose(self, kind: str, record_id: str) -> Scope | None:
+        """Whom the record of this id is about."""
+        record = self._records.get((kind, record_id))
+        return record.subject if record is not None else None
+
 
 _Place = tuple[str, str]
 

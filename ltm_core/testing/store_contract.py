@@ -593,6 +593,21 @@ class StoreContract:
         assert [due.id for due in await store.due("job", NOW, 1)] == ["j1"]
         assert await store.due("version", NOW, 9) == []
 
+    async def test_an_id_tells_whom_its_record_is_about(self, store: Store) -> None:
+        others = [Scope.user(f"u{number}", tenant=tenant) for number in range(3) for tenant in ("default", "acme")]
+        await put(store, *(fact(scope, "home") for scope in (ANN, *others)), fact(ANN, "work", subject=BOB))
+        assert await store.whose("fact", fact(ANN, "home").id) == ANN
+        assert await store.whose("fact", fact(ANN, "work").id) == BOB
+        assert [await store.whose("fact", fact(one, "home").id) for one in others] == others
+        assert await store.whose("fact", "nothing") is None
+        assert await store.whose("job", fact(ANN, "home").id) is None
+        moved = fact(ANN, "home", subject=BOB, version=2)
+        await put(store, moved)
+        assert await store.whose("fact", moved.id) == BOB
+        await store.apply([Delete("fact", moved.id, ANN)])
+        assert await store.whose("fact", moved.id) is None
+        assert [await Store.whose(store, "fact", fact(one, "home").id) for one in others] == others
+
     async def test_subjects_are_everybody_page_by_page(self, store: Store) -> None:
         everybody = [Scope.user(str(n)) for n in range(4)] + [Scope.session("s"), Scope.user("0", "acme")]
         await put(store, *(fact(scope, name) for scope in everybody for name in ("a", "b")))

@@ -32,7 +32,7 @@ from ltm_core.strategies import strategies_of
 from ltm_core.testing.fakes import Clock, ScriptedModel
 from tests.conftest import told
 
-CONTENT: dict[str, Any] = {"exclude": {"version", "updated_at", "reason", "job_id", "upkeep"}}
+CONTENT: dict[str, Any] = {"exclude": {"version", "updated_at", "reason", "job_id", "upkeep", "created_by"}}
 Chosen = Sequence[str | MaintenanceStrategy]
 
 
@@ -64,13 +64,9 @@ async def stored(memory: AsyncMemory) -> dict[str, Fact]:
 
 
 async def undone(memory: AsyncMemory, job_ids: Sequence[str]) -> None:
-    """Take jobs back by what they tell, the last first."""
+    """Take jobs back, the last first."""
     for job_id in reversed(job_ids):
-        for update in reversed((await memory.jobs.show(job_id)).updates):
-            if update["operation"] == "ADD":
-                await memory.facts.delete(update["key"], scope_id="ann")
-            else:
-                await memory.facts.rollback(update["key"], update["version"] - 1, scope_id="ann")
+        assert (await memory.jobs.undo(job_id)).left == []
 
 
 # Deduplicate

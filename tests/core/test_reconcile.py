@@ -353,6 +353,17 @@ def test_a_batch_that_comes_to_nothing_makes_no_version() -> None:
     assert outcome(decide([known("location", "Oslo")], *told)) == [("NOOP", "location", "Oslo")]
 
 
+@pytest.mark.parametrize("stored", [[], ["Lisbon"]])
+def test_what_a_message_takes_back_itself_is_no_version_that_another_could_follow(stored: list[str]) -> None:
+    first = [say("location", "Rome", sources=["m1"]), say("location", "Rome", retract=True, sources=["m1"])]
+    first += [say("location", city, sources=["m1"]) for city in stored]
+    current = [known("location", city) for city in stored]
+    (update,) = decide(current, *first, say("location", "Oslo", sources=["m2"]))
+    assert update.fact is not None
+    assert (update.fact.value, update.fact.version) == ("Oslo", len(stored) + 1)
+    assert update.previous == (current[0] if current else None)
+
+
 # Taking back.
 
 

@@ -255,6 +255,7 @@ def test_recall_finds_messages_where_they_are_included(ltm: Ltm) -> None:
         (["jobs", "show", "nothing"], 1, "no job 'nothing'"),
         (["jobs", "retry", "nothing"], 1, "no job 'nothing'"),
         (["jobs", "drop", "nothing"], 1, "no job 'nothing'"),
+        (["jobs", "undo", "nothing"], 1, "no job 'nothing'"),
         (["jobs", "list", "--status", "lost"], 2, "--status"),
         (["runs", "show", "nothing"], 1, "no run 'nothing'"),
         (["runs", "delete", "nothing"], 1, "no run 'nothing'"),
@@ -358,6 +359,33 @@ def test_jobs_are_listed_shown_retried_and_dropped(ltm: Ltm, failed_job: str) ->
     assert ltm("facts", "get", "location").out == "Lisbon\n"
     assert ltm("jobs", "drop", failed_job).code == 0
     assert ltm("jobs").out == "There are no such jobs.\n"
+
+
+def test_a_job_is_undone_and_what_was_changed_since_is_told(ltm: Ltm, memory: Memory) -> None:
+    memory.remember("My name is Sarah. I live in Lisbon.", user_id="sarah")
+    (job,) = ltm("jobs", "--json").data
+    assert job["undone"] is None
+    ltm("facts", "add", "location", "Porto")
+    undone = ltm("jobs", "undo", job["id"])
+    assert undone.code == 0
+    rows = [line.split(maxsplit=3) for line in undone.out.splitlines()]
+    assert ["DELETE", "name", "Sarah", f"job {job['id']} is undone: it had added this"] in [
+        [cell.strip() for cell in row] for row in rows
+    ]
+    assert rows[-2][:3] == ["left", "location", "Porto"]
+    assert rows[-2][3].startswith("it was changed since, to version 2: written by hand")
+    assert ltm("facts", "list", "--json").data[0]["value"] == "Porto"
+    assert "undone 20" in ltm("jobs", "show", job["id"]).out
+    again = ltm("jobs", "undo", job["id"])
+    assert (again.code, again.out.count("\n")) == (0, 1)
+    assert "Nothing was changed: undone at 20" in again.out
+    report = ltm("jobs", "undo", job["id"], "--json").data
+    assert (report["job_id"], report["updates"], len(report["left"])) == (job["id"], [], 1)
+
+
+def test_a_job_that_waits_is_not_undone(ltm: Ltm, failed_job: str) -> None:
+    undone = ltm("jobs", "undo", failed_job)
+    assert (undone.code, undone.out, "still waits" in undone.err) == (1, "", True)
 
 
 def dead_jobs(*users: str) -> None:

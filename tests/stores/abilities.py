@@ -27,6 +27,7 @@ def _one(path: str | tuple[str, ...], value: Any) -> Where:
 # What is asked, by what the table calls it.
 QUESTIONS: Mapping[str, Callable[[Store], Awaitable[object]]] = {
     "records by id": lambda store: store.scan(Where("fact", (ANN,), ids=(f"{ANN.token}.7",))),
+    "`whose`, by an id alone": lambda store: store.whose("fact", f"{ANN.token}.7"),
     "equality with `attribute`": lambda store: store.scan(_one("attribute", "attribute 7")),
     "equality with any column": lambda store: store.scan(_one("key", "key 7")),
     "a comparison of times": lambda store: store.scan(Where("fact", (ANN,), test=Compare("created_at", "gt", NOW))),
@@ -44,6 +45,7 @@ QUESTIONS: Mapping[str, Callable[[Store], Awaitable[object]]] = {
 # Which of these the database answers alone; for the others this process looks at records or vectors one by one.
 INSIDE: Mapping[str, str] = {
     "records by id": "sqlite postgres mariadb redis",
+    "`whose`, by an id alone": "sqlite postgres mariadb redis",
     "equality with `attribute`": "sqlite postgres mariadb redis",
     "equality with any column": "sqlite postgres mariadb",
     "a comparison of times": "sqlite postgres mariadb",

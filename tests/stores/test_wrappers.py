@@ -121,6 +121,12 @@ async def test_every_verb_reaches_the_wrapped_store_with_what_it_was_given(name:
         "vector": pack([1.0]),
         "kind": "job",
         "before": NOW,
+        "record_id": "x",
+        "by": "namespace",
+        "start": ("x",),
+        "depth": 2,
+        "types": ("related",),
+        "direction": "both",
     }
     inner = Recorder()
     signature = inspect.signature(getattr(Store, name))

@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from ...errors import ConfigurationError, LTMError, SchemaError, StoreError
+from ...scope import Scope, scope_named
 from ..base import Near, Where
 from ..migrations import HEAD, migrate, partitions_of, stored_version
 from ..sql.link import Link, Rows
@@ -125,6 +126,17 @@ class PostgresStore(SqlStore):
         return bool(is_large)
 
     # Whose records a transaction is about
+
+    async def whose(self, kind: str, record_id: str) -> Scope | None:
+        """Whom the record of this id is about; behind policies its owner is asked for first, and then as that."""
+        if not self._found.is_walled:
+            return await super().whose(kind, record_id)
+        asked = {"its_id": record_id}
+        owners = [owner for owner, _ in await self._rows(Query(self.statements[kind].stored, asked))]
+        if not owners:
+            return None
+        rows = await self._rows(Query(self.queries.whose(kind), asked, settings=said(owners)))
+        return next((scope_named(name, tenant) for name, tenant in rows), None)
 
     async def _admit(self, link: Link, about: Where | Sequence[Sequence[Step]]) -> None:
         if self._found.is_walled:

@@ -142,6 +142,13 @@ class RedisStore(Store):
             start = f"({tokens[-1].decode()}"
         return found[:limit]
 
+    async def whose(self, kind: str, record_id: str) -> Scope | None:
+        """Whom the record of this id is about, by what was noted of where it lies."""
+        note = ("claim", self._keys.claims(kind, record_id), claim(kind, record_id), "")
+        [known] = await self._announce([note])
+        there = [subject for subject in _split(known) if await self._is_there((kind, record_id), subject)]
+        return next(iter((await self._names(there[:1])).values()), None)
+
     async def search_text(self, where: Where, terms: Sequence[str], limit: int) -> list[Record]:
         """At most `limit` records that `where` admits and that share a term, those with most of the terms first."""
         wanted = sorted(set(terms))

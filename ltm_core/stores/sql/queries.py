@@ -125,6 +125,10 @@ class Queries(ABC):
         """Token, name and tenant of at most `limit` subjects behind the token `after`."""
         return self._built("subjects")  # type: ignore[no-any-return]
 
+    def whose(self, kind: str) -> Executable:
+        """Subject name and tenant of what has the id `its_id`, whoever owns it."""
+        return self._built("whose", kind)  # type: ignore[no-any-return]
+
     def stamp(self, where: Where) -> Query:
         """Numbers that change whenever the vectors that `where` admits do."""
         wall, values = self._wall(where)
@@ -223,6 +227,10 @@ class Queries(ABC):
         pages = (_subjects(table) for table in TABLES.values())
         everyone = union(*(select(page.subquery()) for page in pages)).subquery()
         return select(everyone).order_by(everyone.c.subject).limit(LIMIT)
+
+    def _build_whose(self, kind: str) -> Select[Any]:
+        table = TABLES[kind].c
+        return select(table.subject_name, table.tenant).where(table.id == bindparam("its_id", type_=table.id.type))
 
     def _build_stamp(self, wall: Wall) -> Executable:
         table = TABLES["vector"].c

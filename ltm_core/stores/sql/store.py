@@ -325,6 +325,11 @@ class SqlStore(Store):
         rows = await self._rows(Query(self.queries.subjects(), {"after": token, "limit": limit}))
         return [scope_named(name, tenant) for _, name, tenant in rows]
 
+    async def whose(self, kind: str, record_id: str) -> Scope | None:
+        """Whom the record of this id is about, by the index of ids."""
+        rows = await self._rows(Query(self.queries.whose(kind), {"its_id": record_id}))
+        return next((scope_named(name, tenant) for name, tenant in rows), None)
+
     async def vector_stamp(self, where: Where) -> tuple[Any, ...]:
         """What changes whenever the vectors that `where` admits do."""
         [stamp] = await self._rows(self.queries.stamp(where))

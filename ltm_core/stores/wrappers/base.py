@@ -88,6 +88,10 @@ class Wrapper(Store):
         """Who has any record here, by token."""
         return await self._through("subjects", None, lambda: self.inner.subjects(after, limit))
 
+    async def whose(self, kind: str, record_id: str) -> Scope | None:
+        """Whom the record of this id is about."""
+        return await self._through("whose", kind, lambda: self.inner.whose(kind, record_id))
+
     def forget_connections(self) -> None:
         """Drop what belongs to the parent process, unclosed."""
         self.inner.forget_connections()
