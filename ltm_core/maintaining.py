@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence, Set
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -14,7 +14,7 @@ from typing import Any
 from .errors import ConfigurationError, ConflictError
 from .home import Home
 from .learn.commit import writes_for
-from .learn.lease import LEASE, Lease, claim
+from .learn.lease import Lease, claim, kept
 from .learn.turns import DONE
 from .learn.worker import summary
 from .links import link_writes, made, moved
@@ -188,7 +188,7 @@ class Maintenance:
             await self._home.run(self._give_back(lease))
             return None
         job_id = digest("maintenance", whose.subject.token, str(lease.record.version))
-        async with self._beating(lease):
+        async with kept(lease, self._write, self._policies.clock):
             steps, groups = await self._drafted(whose, strategies, self._policies.clock())
             now = self._policies.clock()  # strategies may take as long as a model does
             updates, writes = await self._home.run(self._writes(whose.subject, groups, job_id, now))
@@ -316,27 +316,8 @@ class Maintenance:
                 return lease
             await asyncio.sleep(WAIT)
 
-    @asynccontextmanager
-    async def _beating(self, lease: Lease) -> AsyncIterator[None]:
-        """Keep the lease while strategies run."""
-        stop = asyncio.Event()
-        beat = asyncio.create_task(self._beat(lease, stop))
-        try:
-            yield
-        finally:
-            stop.set()
-            await beat
-
-    async def _beat(self, lease: Lease, stop: asyncio.Event) -> None:
-        while not stop.is_set():
-            with suppress(TimeoutError, ConflictError):
-                async with asyncio.timeout(LEASE.total_seconds() / 3):
-                    await stop.wait()
-                return
-            put = lease.renewed(self._policies.clock())
-            with suppress(ConflictError):  # the commit will find that the lease is lost
-                await self._home.run(self._store.apply([put]))
-                lease.record = put.record
+    async def _write(self, put: Put) -> None:
+        await self._home.run(self._store.apply([put]))
 
     async def _give_back(self, lease: Lease) -> None:
         with suppress(ConflictError):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import uuid4
 
 from ..errors import ConflictError
+from ..policies import Clock
 from ..scope import Scope, digest
 from ..stores.base import Put, Record, Store, Where, Write
 
@@ -55,6 +58,30 @@ async def claim(store: Store, subject: Scope, now: datetime, also: Sequence[Writ
     except ConflictError:
         return None
     return Lease(record)
+
+
+@asynccontextmanager
+async def kept(lease: Lease, write: Callable[[Put], Awaitable[None]], clock: Clock) -> AsyncIterator[None]:
+    """Renew a lease with `write` as long as the block runs. Where it was taken over, the commit will find out."""
+    stop = asyncio.Event()
+    beat = asyncio.create_task(_renew(lease, write, clock, stop))
+    try:
+        yield
+    finally:
+        stop.set()
+        await beat
+
+
+async def _renew(lease: Lease, write: Callable[[Put], Awaitable[None]], clock: Clock, stop: asyncio.Event) -> None:
+    while not stop.is_set():
+        try:
+            async with asyncio.timeout(LEASE.total_seconds() / 3):
+                await stop.wait()
+        except TimeoutError:
+            put = lease.renewed(clock())
+            with suppress(ConflictError):
+                await write(put)
+                lease.record = put.record
 
 
 async def is_lost(store: Store, lease: Lease) -> bool:

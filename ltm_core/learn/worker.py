@@ -6,8 +6,8 @@ import asyncio
 import logging
 import math
 import random
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence, Set
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Iterable, Sequence, Set
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import takewhile
@@ -24,7 +24,7 @@ from ..policies import Clock
 from ..records import message_of
 from ..scope import Scope
 from ..stores.base import Compare, Due, Put, Record, Store, Where, Write
-from .lease import LEASE, Lease, claim, is_lost
+from .lease import Lease, claim, is_lost, kept
 from .spend import Hold, Ledger, charged
 from .turns import DEAD, DONE, WAITING
 
@@ -321,7 +321,7 @@ class Worker:
 
     async def _extract(self, batch: Batch, attempt: _Attempt) -> Any:
         try:
-            async with self._beating(attempt.lease):
+            async with kept(attempt.lease, self._write, self._clock):
                 with attempt.meter.running():
                     return await self._learn.extract(batch)
         finally:
@@ -347,32 +347,8 @@ class Worker:
         found = await self._store.scan(where, order=[("number", "asc")])
         return [message_of(record).model_copy(update={"id": record.id}) for record in found]
 
-    @asynccontextmanager
-    async def _beating(self, lease: Lease) -> AsyncIterator[None]:
-        """Keep the lease while extraction runs."""
-        stop = asyncio.Event()
-        beat = asyncio.create_task(self._beat(lease, stop))
-        try:
-            yield
-        finally:
-            stop.set()
-            await beat
-
-    async def _beat(self, lease: Lease, stop: asyncio.Event) -> None:
-        while not stop.is_set():
-            try:
-                async with asyncio.timeout(LEASE.total_seconds() / 3):
-                    await stop.wait()
-            except TimeoutError:
-                await self._renew(lease)
-
-    async def _renew(self, lease: Lease) -> None:
-        put = lease.renewed(self._clock())
-        try:
-            await self._home.run(self._store.apply([put]))
-        except ConflictError:
-            return  # the commit will find that the lease is lost
-        lease.record = put.record
+    async def _write(self, put: Put) -> None:
+        await self._home.run(self._store.apply([put]))
 
     async def _commit(self, batch: Batch, attempt: _Attempt, found: Any) -> None:
         """Decide and write, again from the start as long as somebody else writes in between."""

@@ -28,3 +28,14 @@ async def test_turns_that_repeat_a_fact_make_it_surer_and_change_nothing_stored(
         clock.advance(days=1)
         await memory.remember("I moved to Rome.", user_id="ann")
         assert await memory.facts.confidence("location", scope_id="ann") == believed(0.9, 0, 1)
+
+
+async def test_a_repetition_that_is_undone_makes_nothing_surer() -> None:
+    async with AsyncMemory("memory://", background=False) as memory:
+        await memory.remember("I live in Oslo.", user_id="ann")
+        ticket = await memory.observe("I live in Oslo, you know.", user_id="ann")
+        await ticket
+        assert ticket.id is not None
+        assert await memory.facts.confidence("location", scope_id="ann") == believed(0.9, 1, 0)
+        await memory.jobs.undo(ticket.id)
+        assert await memory.facts.confidence("location", scope_id="ann") == believed(0.9, 0, 0)

@@ -512,7 +512,7 @@ class Lasting:
 
 
 async def test_a_run_that_lasts_keeps_its_lease(memory: AsyncMemory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ltm_core.maintaining.LEASE", timedelta(seconds=0.01))
+    monkeypatch.setattr("ltm_core.learn.lease.LEASE", timedelta(seconds=0.01))
     await add(memory, "note#1", "Ann likes strong coffee")
     report = await memory.maintain([Lasting(memory), "prune:max_facts=0"], user_id="ann")
     assert report.facts_after == 0
