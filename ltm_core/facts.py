@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from datetime import datetime
+from functools import partial
 from itertools import pairwise
 from os import PathLike
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -24,6 +25,7 @@ from .lifecycle import is_archived, timed
 from .linking import Linking
 from .llm import Complete
 from .model import (
+    Access,
     Candidate,
     Fact,
     FactUpdate,
@@ -32,6 +34,7 @@ from .model import (
     Messages,
     Operation,
     RelatedFact,
+    Usage,
     messages_of,
     split_key,
 )
@@ -44,6 +47,7 @@ from .schemas import Schemas
 from .scope import DEFAULT_TENANT, Identity, MemoryScope, Scope, scope_of
 from .stores.again import again as attempts
 from .stores.base import All, AnyOf, Compare, Condition, Direction, Order, Put, Record, Store, Where
+from .usage import Uses, noted
 from .versions import Change, Moment, changes, version_in
 
 if TYPE_CHECKING:
@@ -174,7 +178,8 @@ class PersistentFacts:
         """
         mine = self._in(namespace)
         owner, moment = mine._owner(scope, scope_id), Moment.of(as_of, known_at)
-        found = await mine._runtime.run(mine._get(owner, checked_key(key), moment))
+        get = partial(mine._get, owner, checked_key(key), moment)
+        found = await mine._runtime.run(noted(mine._runtime, owner, "get", get))
         return found and mine._schemas.read(found, schema)
 
     async def update(
@@ -271,8 +276,8 @@ class PersistentFacts:
         """Facts that share a word (or its stem) with `query`, best first, each with its `score`."""
         mine = self._in(namespace)
         owner = mine._owner(scope, scope_id)
-        work = mine._runtime.recalling.search(owner, query, namespace=mine.namespace, limit=limit)
-        return await mine._runtime.run(work)
+        search = partial(mine._runtime.recalling.search, owner, query, namespace=mine.namespace, limit=limit)
+        return await mine._runtime.run(noted(mine._runtime, owner, "search", search, query))
 
     async def get_all(
         self,
@@ -495,7 +500,10 @@ class PersistentFacts:
         on SQL databases; nothing where there is no such fact.
         """
         mine = self._in(namespace)
-        return await mine._runtime.run(mine._links(scope, scope_id).related(key, depth, types, direction))
+        owner, related = mine._owner(scope, scope_id), mine._links(scope, scope_id).related
+        return await mine._runtime.run(
+            noted(mine._runtime, owner, "link", partial(related, key, depth, types, direction))
+        )
 
     async def graph(
         self,
@@ -748,6 +756,52 @@ class PersistentFacts:
                 if not dry_run:
                     await self._runtime.store.apply(writes_for(updates, into.subject, now))
         return updates
+
+    async def usage(
+        self,
+        key: str,
+        scope: MemoryScope | None = None,
+        scope_id: str | None = None,
+        *,
+        namespace: str | None = None,
+    ) -> Usage:
+        """How often a fact was given and was of use, and how much it matters now. Raises `NotFound`."""
+        mine = self._in(namespace)
+        return await mine._runtime.run(mine._uses(scope, scope_id).usage(checked_key(key)))
+
+    async def accesses(
+        self,
+        key: str,
+        limit: int | None = 50,
+        scope: MemoryScope | None = None,
+        scope_id: str | None = None,
+        *,
+        namespace: str | None = None,
+    ) -> list[Access]:
+        """To whom a fact was given, the newest first: each with the query, as far back as the log is kept.
+
+        Raises `NotFound`.
+        """
+        mine = self._in(namespace)
+        return await mine._runtime.run(mine._uses(scope, scope_id).accesses(checked_key(key), limit))
+
+    async def touch(
+        self,
+        key: str,
+        scope: MemoryScope | None = None,
+        scope_id: str | None = None,
+        *,
+        namespace: str | None = None,
+    ) -> Usage:
+        """Count a use by hand, at once: the fact is as fresh as if it had been recalled now, and no new version.
+
+        Raises `NotFound`.
+        """
+        mine = self._in(namespace)
+        return await mine._runtime.run(mine._uses(scope, scope_id).touch(checked_key(key)))
+
+    def _uses(self, scope: MemoryScope | None, scope_id: str | None) -> Uses:
+        return Uses(self._runtime, self._owner(scope, scope_id), self.namespace)
 
 
 async def forget(facts: PersistentFacts, what: str | Mapping[str, Any], who: Identity, namespace: str) -> int:

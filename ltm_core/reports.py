@@ -110,11 +110,13 @@ class Swept(Model):
         sessions: Sessions whose time was over.
         expired: Facts whose time was over.
         deleted: Facts that were deleted longer ago than is retained.
+        accesses: Entries of the log of accesses that were older than is retained.
     """
 
     sessions: int = 0
     expired: int = 0
     deleted: int = 0
+    accesses: int = 0
 
 
 class UsedFact(Model):
