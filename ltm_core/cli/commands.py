@@ -13,6 +13,7 @@ from . import maintenance, show
 from .options import AsJson, ListedByDefault, Model
 from .place import Place, located, wrong_call
 from .sessions import sessions
+from .usage import usage
 from .values import value_of
 
 app = typer.Typer(
@@ -38,6 +39,7 @@ facts.command()(maintenance.pin)
 facts.command()(maintenance.unpin)
 facts.command()(maintenance.archive)
 facts.command()(maintenance.unarchive)
+facts.command()(usage)
 
 
 class Kind(StrEnum):
