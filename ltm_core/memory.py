@@ -218,7 +218,7 @@ class AsyncMemory:
         """What matters for `query`, ranked, within a budget, and as text for a prompt.
 
         Sees the scopes of the ids that are named, and GLOBAL; where a key is in several, SESSION wins over USER over
-        AGENT over GLOBAL. Reads only, and never waits for learning.
+        AGENT over GLOBAL. Reads only, and never waits for learning; which facts it gave is logged later (`log_access`).
 
         Args:
             strategy: `relevant`, `recent`, `all`, or a callable that ranks (`ltm_core.policies.Ranking`).

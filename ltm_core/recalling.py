@@ -92,7 +92,7 @@ class Question:
 
 
 class Recalling:
-    """Finds what matters for a query. Reads only."""
+    """Finds what matters for a query. Reads only; which facts it gave is noted, and written later by others."""
 
     def __init__(self, store: Store, policies: Policies, turns: Turns, accesses: AccessLog | None = None) -> None:
         self._store = store
