@@ -168,7 +168,9 @@ class AccessLog:
         try:
             query = redact(given.query) if redact is not None and given.query else given.query
         except Exception as error:
-            self._complain("A query could not be redacted. Accesses are logged without it; correct redact=.", error)
+            # What the error says may be what was to be redacted.
+            name = type(error).__name__
+            self._complain(f"A query could not be redacted ({name}) and is left out of the log. Correct redact=.")
             query = ""
         return replace(given, query=query[:QUERY_CHARS])
 
@@ -180,7 +182,7 @@ class AccessLog:
             error,
         )
 
-    def _complain(self, what: str, error: Exception | None) -> None:
+    def _complain(self, what: str, error: Exception | None = None) -> None:
         if what not in self._complaints:
             self._complaints.add(what)
             log.warning(what, exc_info=error)
