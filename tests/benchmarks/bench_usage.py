@@ -45,7 +45,8 @@ def test_a_recall_takes_as_long_with_the_log_as_without(tmp_path: Path, size: in
         memory.facts.add_many(facts, scope_id="u")
     with Memory(url, background=False) as on, Memory(url, background=False, log_access=False) as off:
         for _ in range(REPEATS):
-            with_log, without = [], []
+            with_log: list[float] = []
+            without: list[float] = []
             for _ in range(ROUNDS):
                 query = " ".join(chance.choices(WORDS, k=4))
                 pairs = [(on, with_log), (off, without)]

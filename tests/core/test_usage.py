@@ -335,11 +335,13 @@ async def test_what_could_not_be_written_for_now_is_written_later_and_counted_on
 
 async def test_of_a_fact_that_is_gone_nothing_is_left(memory: AsyncMemory, clock: Clock) -> None:
     await add(memory, "code", "Rome 1234", ttl=60)
-    await asked(memory)
+    await add(memory)
+    assert len((await asked(memory)).facts) == 2
     clock.advance(seconds=60)
     assert (await memory.sweep()).expired == 1
     await memory.flush()
-    assert (await stored(memory), await stored(memory, "usage")) == (0, 0)
+    assert (await stored(memory), await stored(memory, "usage")) == (1, 1)
+    assert memory.runtime.accesses.dropped == 0
 
 
 # Counts
@@ -361,7 +363,8 @@ async def test_counts_are_exact_however_many_write(tmp_path: Path) -> None:
         threads = [threading.Thread(target=use, args=(f"u{n}",)) for n in range(4)]
         for thread in threads:
             thread.start()
-        await asyncio.to_thread(lambda: [thread.join() for thread in threads])
+        for thread in threads:
+            await asyncio.to_thread(thread.join)
         assert told_of(await memory.facts.usage("home", **GLOBAL)) == (4 * 41, 60, 20)
         assert len(await memory.facts.accesses("home", limit=None, **GLOBAL)) == 4 * 41
 

@@ -54,8 +54,12 @@ def test_a_strategy_that_is_none_is_one_line_on_stderr(ltm: Ltm, strategy: str) 
 
 def test_sweep_says_what_it_removed(ltm: Ltm, three_alike: Memory) -> None:  # noqa: F811
     three_alike.facts.delete("note#1", scope_id="sarah")
-    assert ltm("sweep").out == "Removed: 0 sessions, 0 expired and 0 deleted facts.\n"
-    assert ltm("sweep", "--retention", "0").out == "Removed: 0 sessions, 0 expired and 1 deleted facts.\n"
+    three_alike.recall("coffee", user_id="sarah")
+    three_alike.flush()
+    none = ", 0 logged accesses.\n"
+    assert ltm("sweep").out == f"Removed: 0 sessions, 0 expired and 0 deleted facts{none}"
+    assert ltm("sweep", "--retention", "0").out == f"Removed: 0 sessions, 0 expired and 1 deleted facts{none}"
+    assert "facts, 1 logged accesses." in ltm("sweep", "--access-retention", "0").out
     assert ltm("sweep", "--json").data == {"sessions": 0, "expired": 0, "deleted": 0, "accesses": 0}
 
 
