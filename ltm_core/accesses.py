@@ -26,6 +26,7 @@ MOST = 10_000  # accesses that wait; more are dropped
 AT_ONCE = 200  # accesses to a transaction
 ASKERS = 10_000  # recalls of which is known whose they were
 QUERY_CHARS = 500
+NOTED_CHARS = 10 * QUERY_CHARS  # of a query until it is redacted, since what is redacted gets shorter
 
 log = logging.getLogger("ltm_core")
 
@@ -96,7 +97,8 @@ class AccessLog:
             return
         try:
             found = [(fact.id, fact.owner, "link" if "link" in fact.parts else how) for fact in facts]
-            self._note(Given(recall_id or uuid4().hex, found, who, self._policies.clock(), query))
+            now = self._policies.clock()
+            self._note(Given(recall_id or uuid4().hex, found, who, now, query[:NOTED_CHARS]))
         except Exception as error:
             self._lose(len(facts), error)
 
@@ -105,9 +107,12 @@ class AccessLog:
         return self._askers.get(recall_id)
 
     async def write(self) -> None:
-        """Write what was noted until now; returns when that is stored or given up. Never raises. From any loop."""
+        """Write what was noted until now; returns when that is stored or given up. Never raises. From any loop.
+
+        Who waits no longer does not stop it.
+        """
         if self.is_on:
-            await self._school.run(self._write())
+            await asyncio.shield(asyncio.ensure_future(self._school.run(self._write())))
 
     def _note(self, given: Given) -> None:
         self._askers[given.recall_id] = given.who

@@ -333,6 +333,34 @@ async def test_what_could_not_be_written_for_now_is_written_later_and_counted_on
         assert (await stored(memory), memory.runtime.accesses.dropped) == (1, 0)
 
 
+class Slow(DictStore):
+    """Writes accesses only when it may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may = asyncio.Event()
+
+    async def apply(self, writes: Sequence[Write]) -> None:
+        if any(isinstance(write, Put) and write.record.kind == "access" for write in writes):
+            await self.may.wait()
+        await super().apply(writes)
+
+
+async def test_who_does_not_wait_for_the_log_loses_nothing_of_it() -> None:
+    store = Slow()
+    async with AsyncMemory(store=store, background=False) as memory:
+        await add(memory)
+        await asked(memory)
+        assert not await memory.flush(timeout=0.05)
+        assert (await asked(memory)).facts
+        await memory.runtime.run(_set(store.may))
+        assert (await memory.facts.usage("home", scope_id="ann")).access_count == 2
+
+
+async def _set(event: asyncio.Event) -> None:
+    event.set()
+
+
 async def test_of_a_fact_that_is_gone_nothing_is_left(memory: AsyncMemory, clock: Clock) -> None:
     await add(memory, "code", "Rome 1234", ttl=60)
     await add(memory)
