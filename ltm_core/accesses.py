@@ -65,12 +65,12 @@ class AccessLog:
     held by the home loop.
     """
 
-    def __init__(self, store: Store, policies: Policies, home: Home, school: Home, logging: AccessLogging) -> None:
+    def __init__(self, store: Store, policies: Policies, home: Home, school: Home, options: AccessLogging) -> None:
         self._store = store
         self._policies = policies
         self._home = home
         self._school = school
-        self.is_on = logging.is_on
+        self.is_on = options.is_on
         self.dropped = 0  # accesses that were not written, and never will be
         self._complaints: set[str] = set()
         self.forget()
@@ -196,11 +196,13 @@ class AccessLog:
 def _batches(given: Iterable[Given]) -> Iterator[list[Given]]:
     """All of them, a bounded number of accesses at a time."""
     some: list[Given] = []
+    size = 0
     for one in (part for each in given for part in _parts(each)):
-        if some and sum(len(each.facts) for each in some) + len(one.facts) > AT_ONCE:
+        if size + len(one.facts) > AT_ONCE:
             yield some
-            some = []
+            some, size = [], 0
         some.append(one)
+        size += len(one.facts)
     if some:
         yield some
 

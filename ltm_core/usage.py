@@ -70,7 +70,8 @@ async def noted(
 ) -> Found:
     """What `find` gives of the facts of `owner`, noted in the log of accesses. On the home loop."""
     found = await find()
-    runtime.accesses.note(_listed(found), viewer(runtime, owner), how, query)
+    if runtime.accesses.is_on:
+        runtime.accesses.note(_listed(found), viewer(runtime, owner), how, query)
     return found
 
 

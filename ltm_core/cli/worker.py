@@ -61,8 +61,8 @@ class Upkeep:
         every = timedelta(hours=self.hours) if self.strategies or given is None else given.maintain_every
         days = timedelta(days=self.retention) if self.retention is not None else None
         retention = given.sweeping.retention if days is None and given is not None else days
-        logging = self._access_logging(given)
-        return {"maintain": maintain, "maintain_every": every, "retention": retention, "access_logging": logging}
+        accesses = self._access_logging(given)
+        return {"maintain": maintain, "maintain_every": every, "retention": retention, "access_logging": accesses}
 
     def _access_logging(self, given: Runtime | None) -> AccessLogging:
         if self.access_retention is not None:

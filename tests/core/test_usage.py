@@ -48,7 +48,10 @@ GLOBAL: dict[str, Any] = {"scope": MemoryScope.GLOBAL, "scope_id": None}
 Open = Callable[..., AsyncMemory]
 
 
-@pytest.fixture(params=[*URLS, *(["redis"] if find_spec("redis") else [])])
+KINDS_OF_URL = [*URLS, *(["redis"] if find_spec("redis") else [])]
+
+
+@pytest.fixture(params=KINDS_OF_URL)
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     fixture = {"postgres": "one_postgres_url", "redis": "redis_url"}.get(request.param)
     if fixture is not None:
@@ -375,9 +378,8 @@ async def test_of_a_fact_that_is_gone_nothing_is_left(memory: AsyncMemory, clock
 # Counts
 
 
-async def test_counts_are_exact_however_many_write(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/memory.db"
-
+@pytest.mark.parametrize("url", [one for one in KINDS_OF_URL if one != "memory"], indirect=True)
+async def test_counts_are_exact_however_many_write(url: str) -> None:
     def use(user: str) -> None:
         with Memory(url, background=False) as memory:
             for number in range(20):
