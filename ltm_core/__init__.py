@@ -28,7 +28,19 @@ from .errors import (
 )
 from .facts import PersistentFacts
 from .memory import AsyncMemory
-from .model import Candidate, Checkpoint, Fact, FactUpdate, JobInfo, LeftOut, Message, Recalled, Session
+from .model import (
+    Access,
+    Candidate,
+    Checkpoint,
+    Fact,
+    FactUpdate,
+    JobInfo,
+    LeftOut,
+    Message,
+    Recalled,
+    Session,
+    Usage,
+)
 from .providers.base import MemoryProvider
 from .runs import AsyncRun, Run
 from .scope import Identity, MemoryScope, Scope
@@ -39,6 +51,7 @@ from .turn import Turn, failures
 from .wrapping.decorators import inject_memory, with_memory
 
 __all__ = [
+    "Access",
     "AsyncMemory",
     "AsyncRun",
     "Candidate",
@@ -73,6 +86,7 @@ __all__ = [
     "TaskWrites",
     "Ticket",
     "Turn",
+    "Usage",
     "UsageError",
     "failures",
     "inject_memory",

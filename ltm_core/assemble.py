@@ -46,6 +46,7 @@ from .stores.base import Store
 Storage = Store | str | PathLike[str]
 
 LEARN_AFTER = 1.0  # seconds
+ACCESS_RETENTION = timedelta(days=30)
 
 
 def utc_now() -> datetime:
@@ -102,11 +103,11 @@ def limits_of(session_ttl: timedelta | float | None, session_max_messages: int |
     return SessionLimits(ttl, session_max_messages)
 
 
-def retention_of(given: timedelta | float | None) -> timedelta | None:
-    """How long deleted facts are kept; None for ever."""
+def retention_of(given: timedelta | float | None, name: str = "retention") -> timedelta | None:
+    """How long something is kept, deleted facts by default; None for ever."""
     time = timedelta(seconds=given) if isinstance(given, int | float) else given
     if time is not None and time < timedelta(0):
-        raise ConfigurationError(f"retention={given!r} cannot be. Pass seconds, such as 86400, 0 or None.")
+        raise ConfigurationError(f"{name}={given!r} cannot be. Pass seconds, such as 86400, 0 or None.")
     return time
 
 
@@ -140,6 +141,21 @@ class Queueing:
     bounds: Bounds = field(default_factory=Bounds)
 
 
+@dataclass(frozen=True, slots=True)
+class AccessLogging:
+    """Whether it is logged which facts were given, and how long each entry is kept; None for ever."""
+
+    is_on: bool = True
+    retention: timedelta | None = ACCESS_RETENTION
+
+
+class AccessOptions(TypedDict, total=False):
+    """How accesses are logged; `AsyncMemory` explains each."""
+
+    log_access: bool
+    access_retention: timedelta | float | None
+
+
 class QueueOptions(TypedDict, total=False):
     """How the queue of turns is kept; `AsyncMemory` explains each."""
 
@@ -153,7 +169,7 @@ class QueueOptions(TypedDict, total=False):
     wait_when_full: float
 
 
-class Options(QueueOptions, total=False):
+class Options(QueueOptions, AccessOptions, total=False):
     """Everything that may be replaced in a memory; `AsyncMemory` explains each."""
 
     model: str | None
@@ -199,7 +215,20 @@ def queueing_of(**options: Unpack[Options]) -> Queueing:
     )
 
 
-_NAMED = {"model", "complete", "embedder", "embed", *QueueOptions.__optional_keys__}
+def access_logging_of(**options: Unpack[Options]) -> AccessLogging:
+    """How accesses are logged, by what was passed. Raises `ConfigurationError` for what cannot be."""
+    retention = retention_of(options.get("access_retention", ACCESS_RETENTION), "access_retention")
+    return AccessLogging(options.get("log_access", True), retention)
+
+
+_NAMED = {
+    "model",
+    "complete",
+    "embedder",
+    "embed",
+    *QueueOptions.__optional_keys__,
+    *AccessOptions.__optional_keys__,
+}
 
 
 def policies_of(**options: Unpack[Options]) -> Policies:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from os import PathLike
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,6 +19,7 @@ from .lifecycle import timed
 from .linking import Linking
 from .llm import Complete
 from .model import (
+    Access,
     Candidate,
     Fact,
     FactUpdate,
@@ -25,6 +27,7 @@ from .model import (
     Message,
     Messages,
     RelatedFact,
+    Usage,
     messages_of,
     split_key,
 )
@@ -34,6 +37,7 @@ from .schemas import Schemas
 from .scope import DEFAULT_TENANT, Identity, MemoryScope, Scope, scope_of
 from .shelf import Shelf, store_batch
 from .stores.base import Direction, Order, Store
+from .usage import Uses, noted
 from .versions import Change, Moment, changes, version_in
 
 if TYPE_CHECKING:
@@ -161,7 +165,7 @@ class PersistentFacts:
         then to be true at that time. Times without a zone are UTC.
         """
         shelf, moment = self._shelf(scope, scope_id, namespace), Moment.of(as_of, known_at)
-        found = await self._runtime.run(shelf.get(checked_key(key), moment))
+        found = await self._runtime.run(noted(shelf, "get", partial(shelf.get, checked_key(key), moment)))
         return found and self._schemas.read(found, schema)
 
     async def update(
@@ -257,8 +261,8 @@ class PersistentFacts:
     ) -> list[Fact]:
         """Facts that share a word (or its stem) with `query`, best first, each with its `score`."""
         shelf = self._shelf(scope, scope_id, namespace)
-        work = self._runtime.recalling.search(shelf.owner, query, namespace=shelf.namespace, limit=limit)
-        return await self._runtime.run(work)
+        search = partial(self._runtime.recalling.search, shelf.owner, query, namespace=shelf.namespace, limit=limit)
+        return await self._runtime.run(noted(shelf, "search", search, query))
 
     async def get_all(
         self,
@@ -470,7 +474,8 @@ class PersistentFacts:
         ways. Each has its `distance`, the `path` of links that led there, and the product of their strengths. One query
         on SQL databases; nothing where there is no such fact.
         """
-        return await self._runtime.run(self._links(scope, scope_id, namespace).related(key, depth, types, direction))
+        shelf, links = self._shelf(scope, scope_id, namespace), self._links(scope, scope_id, namespace)
+        return await self._runtime.run(noted(shelf, "link", partial(links.related, key, depth, types, direction)))
 
     async def graph(
         self,
@@ -533,6 +538,46 @@ class PersistentFacts:
         """
         candidates, shelf = [_candidate(fact) for fact in facts], self._shelf(scope, scope_id, namespace)
         return await self._runtime.run(shelf.learn(candidates, self._learning, dry_run=dry_run))
+
+    async def usage(
+        self,
+        key: str,
+        scope: MemoryScope | None = None,
+        scope_id: str | None = None,
+        *,
+        namespace: str | None = None,
+    ) -> Usage:
+        """How often a fact was given and was of use, and how much it matters now. Raises `NotFound`."""
+        return await self._runtime.run(Uses(self._shelf(scope, scope_id, namespace)).usage(checked_key(key)))
+
+    async def accesses(
+        self,
+        key: str,
+        limit: int | None = 50,
+        scope: MemoryScope | None = None,
+        scope_id: str | None = None,
+        *,
+        namespace: str | None = None,
+    ) -> list[Access]:
+        """To whom a fact was given, the newest first: each with the query, as far back as the log is kept.
+
+        Raises `NotFound`.
+        """
+        return await self._runtime.run(Uses(self._shelf(scope, scope_id, namespace)).accesses(checked_key(key), limit))
+
+    async def touch(
+        self,
+        key: str,
+        scope: MemoryScope | None = None,
+        scope_id: str | None = None,
+        *,
+        namespace: str | None = None,
+    ) -> Usage:
+        """Count a use by hand, at once: the fact is as fresh as if it had been recalled now, and no new version.
+
+        Raises `NotFound`.
+        """
+        return await self._runtime.run(Uses(self._shelf(scope, scope_id, namespace)).touch(checked_key(key)))
 
     def _shelf(self, scope: MemoryScope | None, scope_id: str | None, namespace: str | None) -> Shelf:
         place = self.namespace if namespace is None else namespace

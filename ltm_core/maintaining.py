@@ -19,10 +19,10 @@ from .learn.turns import DONE
 from .learn.worker import summary
 from .links import link_writes, made, moved
 from .maintain.importance import dynamic_importance, last_touched
-from .model import Fact, FactUpdate, Operation
-from .policies import Maintaining, MaintenanceStrategy, Policies, Usage
+from .model import Fact, FactUpdate, Operation, Usage
+from .policies import Maintaining, MaintenanceStrategy, Policies
 from .recall.gather import current_at
-from .records import fact_of
+from .records import fact_of, usage_of
 from .reports import StrategyReport
 from .scope import Scope, digest
 from .stores.again import again
@@ -248,7 +248,7 @@ class Maintenance:
         while len(page) == PAGE:
             page = await self._store.scan(where, order=_ORDER, limit=PAGE, after=place(page[-1], _ORDER))
             records += page
-        usage = {one.fields["fact_id"]: _usage(one) for one in await self._store.scan(whose.where("usage"))}
+        usage = {one.fields["fact_id"]: usage_of(one) for one in await self._store.scan(whose.where("usage"))}
         facts = sorted(map(fact_of, records), key=_group_of)
         return [_group(list(some), usage) for _, some in groupby(facts, key=_group_of)]
 
@@ -350,16 +350,6 @@ def _group_of(fact: Fact) -> tuple[str, str]:
 def _group(facts: Sequence[Fact], usage: Mapping[str, Usage]) -> _Group:
     known = {fact.id: fact for fact in facts}
     return _Group(facts[0].owner, facts[0].namespace, known, dict(known), usage)
-
-
-def _usage(record: Record) -> Usage:
-    fields = record.fields
-    return Usage(
-        fields.get("access_count") or 0,
-        fields.get("last_accessed_at"),
-        fields.get("useful") or 0,
-        fields.get("not_useful") or 0,
-    )
 
 
 def _update(fact: Fact, stored: Fact | None, heir: Fact | None, now: datetime, job_id: str) -> FactUpdate:

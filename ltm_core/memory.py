@@ -9,7 +9,17 @@ from datetime import datetime, timedelta
 from typing import Any, Self, TypeVar, Unpack, overload
 
 from .ambient import identity, scoped
-from .assemble import Options, Storage, cached_store_of, limits_of, policies_of, queueing_of, retention_of, trigger_of
+from .assemble import (
+    Options,
+    Storage,
+    access_logging_of,
+    cached_store_of,
+    limits_of,
+    policies_of,
+    queueing_of,
+    retention_of,
+    trigger_of,
+)
 from .checkpoints import Checkpoints
 from .contexts import LateRole, Wanted
 from .errors import ConfigurationError, InvalidInput
@@ -36,6 +46,7 @@ from .threads import Threads
 from .ticket import Ticket
 from .turn import Turn, TurnOptions, turn_of
 from .upkeep import maintained, owners_of, swept
+from .usage import feedback
 from .versions import Moment
 from .wrapping.decorators import Decorator, WithMemory, with_memory
 
@@ -84,6 +95,9 @@ class AsyncMemory:
         user_max_waiting, max_waiting: How many turns of one person (10 000) and in all (100 000) may wait to be
             learned; None for no bound. What is observed beyond raises `QueueFull` and is not stored.
         wait_when_full: Seconds for which `observe` waits for room before it does (0).
+        log_access: Whether it is logged and counted which facts were given to whom: some seconds later, in the
+            background. What is not written when the process dies is lost.
+        access_retention: How long an entry of that log is kept, a timedelta or seconds (30 days); None for ever.
 
     >>> async def main():
     ...     async with AsyncMemory("memory://") as memory:
@@ -126,6 +140,7 @@ class AsyncMemory:
             maintain=strategies_of(maintain),
             maintain_every=period_of(maintain_every),
             queueing=queueing_of(**options),
+            access_logging=access_logging_of(**options),
         )
         self.facts = PersistentFacts(self)
         self.sessions = Sessions(self.runtime)
@@ -204,7 +219,7 @@ class AsyncMemory:
         """What matters for `query`, ranked, within a budget, and as text for a prompt.
 
         Sees the scopes of the ids that are named, and GLOBAL; where a key is in several, SESSION wins over USER over
-        AGENT over GLOBAL. Reads only, and never waits for learning.
+        AGENT over GLOBAL. Reads only, and never waits for learning; which facts it gave is logged later (`log_access`).
 
         Args:
             strategy: `relevant`, `recent`, `all`, or a callable that ranks (`ltm_core.policies.Ranking`).
@@ -306,6 +321,28 @@ class AsyncMemory:
         who = self._who(user_id, session_id, None)
         return await self.runtime.run(forget(self.runtime, what, who, namespace))
 
+    async def feedback(
+        self,
+        recall_id: str,
+        fact_id: str,
+        useful: bool = True,
+        *,
+        user_id: str | None = None,
+        session_id: str | None = None,
+        agent_id: str | None = None,
+    ) -> None:
+        """Tell whether a fact that a recall gave was of use: `Recalled.recall_id` and the id of one of its facts.
+
+        It weighs in the fact's dynamic importance. Whoever tells it again replaces what they told before. In the
+        process that recalled no ids are needed for a while (10,000 recalls); elsewhere pass those of the recall.
+
+        Raises `NotFound` where they had no such recall, `InvalidInput` where it did not give the fact,
+        `ConfigurationError` where accesses are not logged.
+        """
+        ids = {"user_id": user_id, "session_id": session_id, "agent_id": agent_id}
+        who = identity(self.runtime.name, self.runtime.tenant, **ids)
+        await self.runtime.run(feedback(self.runtime, recall_id, fact_id, who, useful=useful))
+
     async def maintain(
         self,
         strategies: Sequence[str | MaintenanceStrategy] = USUAL,
@@ -358,10 +395,14 @@ class AsyncMemory:
         return await self.runtime.run(swept(self.runtime))
 
     async def flush(self, timeout: float | None = None) -> bool:  # noqa: ASYNC109 # part of the public face
-        """Learn and embed all that waits, without regard to pauses between tries. True if nothing is left waiting."""
+        """Learn and embed all that waits, without regard to pauses between tries, and write the log of accesses.
+
+        True if nothing is left waiting to be learned or embedded.
+        """
         try:
             async with asyncio.timeout(timeout):
                 learned = await self.runtime.teach(self.runtime.worker.drain())
+                await self.runtime.accesses.write()
                 return await self.runtime.embedded() and learned
         except TimeoutError:
             return False

@@ -448,6 +448,11 @@ class Recalled(Model):
     left_out: list[LeftOut] = Field(default_factory=list)
 
     @property
+    def recall_id(self) -> str:
+        """What this recall is called in the log of accesses, for `memory.feedback`: the same as `id`."""
+        return self.id
+
+    @property
     def text(self) -> str:
         """All that belongs into a prompt, the stable part first; empty where nothing is known."""
         return self.stable_text + self.late_text
@@ -474,6 +479,48 @@ def _explain(place: int, item: Scored, text: str) -> Iterator[str]:
         said = item.signals.get(name)
         how = f"{said:8.2f} × {added / said:5.2f} = " if said else " " * 19
         yield f"   {name:14}{how}{added:+.3f}"
+
+
+How: TypeAlias = Literal["recall", "search", "get", "link", "touch"]
+
+
+class Access(Model):
+    """One time that a fact was given to somebody.
+
+    Attributes:
+        recall_id: What all facts share that were given at once; for those of a recall `Recalled.recall_id`.
+        how: By `recall`, `search` or `get`, along a `link`, or counted by hand (`touch`).
+        query: What was asked for, redacted; its beginning, where it was long.
+        user_id, session_id, agent_id: Who asked.
+        useful: Whether it was of use, where somebody said so.
+    """
+
+    fact_id: str
+    recall_id: str
+    how: How
+    at: Time
+    query: Text = ""
+    user_id: str | None = None
+    session_id: str | None = None
+    agent_id: str | None = None
+    useful: bool | None = None
+
+
+class Usage(Model):
+    """How a fact was used.
+
+    Attributes:
+        access_count: How often it was given.
+        useful, not_useful: How often that was said to have helped, or not.
+        importance: How much the fact matters now, 0 to 1, by docs/explanation/maintenance.md; None where it was not
+            asked for.
+    """
+
+    access_count: int = 0
+    last_accessed_at: Time | None = None
+    useful: int = 0
+    not_useful: int = 0
+    importance: Share | None = None
 
 
 class Session(Model):

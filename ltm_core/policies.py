@@ -12,7 +12,7 @@ from typing import Protocol
 
 from .embedding import Embedder, embedded_text
 from .llm import Complete
-from .model import Candidate, Fact, FactUpdate, LeftOut, Message, Remembered, Summary
+from .model import Candidate, Fact, FactUpdate, LeftOut, Message, Remembered, Summary, Usage
 from .scope import Identity, Scope
 
 MODEL_TIMEOUT = 90.0  # seconds; longer than clients of models wait by themselves
@@ -179,21 +179,6 @@ class Rendered:
 
 
 Render = Callable[[Rendering], Rendered]
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """How a fact was used.
-
-    Attributes:
-        access_count: How often it was recalled or read.
-        useful, not_useful: How often that was said to have helped, or not.
-    """
-
-    access_count: int = 0
-    last_accessed_at: datetime | None = None
-    useful: int = 0
-    not_useful: int = 0
 
 
 Vectors = Callable[[Sequence[Fact]], Awaitable[Mapping[str, Sequence[float]]]]

@@ -11,6 +11,7 @@ from typing import Literal
 from uuid import uuid4
 
 from . import words
+from .accesses import AccessLog
 from .dates import days_in
 from .errors import InvalidInput
 from .fence import fenced
@@ -91,10 +92,11 @@ class Question:
 
 
 class Recalling:
-    """Finds what matters for a query. Reads only."""
+    """Finds what matters for a query. Reads only; which facts it gave is noted, and written later by others."""
 
-    def __init__(self, store: Store, policies: Policies, turns: Turns) -> None:
+    def __init__(self, store: Store, policies: Policies, turns: Turns, accesses: AccessLog | None = None) -> None:
         self._store = store
+        self._accesses = accesses
         self._policies = policies
         self._turns = turns
         self._prices = _prices(policies.count_tokens)
@@ -127,7 +129,7 @@ class Recalling:
         summaries = [one for one in found if isinstance(one, Summary)]
         now = self._policies.clock()
         rendered = self._policies.render(Rendering(fitted.stable, facts, messages, pending, now, summaries))
-        return Recalled(
+        recalled = Recalled(
             id=uuid4().hex,
             query=asked.query,
             facts=facts,
@@ -139,6 +141,9 @@ class Recalling:
             tokens=self._policies.count_tokens(rendered.stable + rendered.late),
             left_out=list(fitted.left_out),
         )
+        if self._accesses is not None:
+            self._accesses.note(facts, asked.who, "recall", asked.query, recalled.recall_id)
+        return recalled
 
     async def search(self, scope: Scope, query: str, *, namespace: str, limit: int) -> list[Fact]:
         """Facts of one scope that share a word with `query`, best first."""

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from .attributes import attribute
-from .model import Fact, Message, Summary
+from .model import Access, Fact, Message, Summary, Usage
 from .scope import MemoryScope, Scope, digest
 from .stores.base import Record
 from .stores.kinds import FIXED, KINDS, Type
@@ -165,6 +165,38 @@ def summary_of(record: Record) -> Summary:
     """Read back what `summary_record` gave."""
     known = {**_known(record.fields, Summary), "id": record.id, "session_id": record.scope.id}
     return Summary.model_validate({**known, "version": record.fields["number"]})
+
+
+def access_id(recall_id: str, fact_id: str) -> str:
+    """The id of the one access by which a recall gave a fact."""
+    return digest("access", recall_id, fact_id)
+
+
+def access_record(access: Access, owner: Scope, subject: Scope) -> Record:
+    """`access` to a fact of `owner` as it is stored; `subject` is whose question it was."""
+    one = access_id(access.recall_id, access.fact_id)
+    return Record("access", one, owner, subject, fields=record_fields(access, "access"))
+
+
+def access_of(record: Record) -> Access:
+    """Read back what `access_record` gave."""
+    return Access.model_validate(_known(record.fields, Access))
+
+
+def usage_id(fact_id: str) -> str:
+    """The id of what is counted of a fact."""
+    return digest("usage", fact_id)
+
+
+def usage_record(usage: Usage, fact: Record) -> Record:
+    """`usage` of the fact in that record, as it is stored first."""
+    fields = {"fact_id": fact.id, **record_fields(usage, "usage")}
+    return Record("usage", usage_id(fact.id), fact.scope, fact.subject, fields=fields)
+
+
+def usage_of(record: Record) -> Usage:
+    """Read back what `usage_record` gave."""
+    return Usage.model_validate(_known(record.fields, Usage))
 
 
 def record_fields(model: BaseModel, kind: str) -> dict[str, Any]:

@@ -159,11 +159,13 @@ class Swept(Model):
         sessions: Sessions whose time was over.
         expired: Facts whose time was over.
         deleted: Facts that were deleted longer ago than is retained.
+        accesses: Entries of the log of accesses that were older than is retained.
     """
 
     sessions: int = 0
     expired: int = 0
     deleted: int = 0
+    accesses: int = 0
 
 
 class UsedFact(Model):
@@ -186,7 +188,7 @@ class Stats(Model):
         facts: Current facts; `archived` and `deleted` ones are counted beside them.
         by_type, by_category, by_scope, by_source: Current facts by `memory_type`, `category`, `scope`, `source_type`.
         per_day, per_week: Facts that were made on the last days, and in the last weeks (by their Monday), UTC.
-        most_used, least_used: Of the facts that were ever used.
+        most_used, least_used: Of the current facts that were ever used.
         unused: How many current facts were never used.
         tokens: What all current facts cost in a prompt; None where it was not asked for, as for the next two.
         duplicates: How many facts `deduplicate` would archive.

@@ -15,7 +15,8 @@ from itertools import count
 from typing import Any, TypeVar
 from uuid import uuid4
 
-from .assemble import Queueing
+from .accesses import AccessLog
+from .assemble import AccessLogging, Queueing
 from .contexts import Contexts
 from .errors import ConfigurationError, UsageError
 from .home import Home, call
@@ -72,6 +73,7 @@ class Runtime:
         maintain: Sequence[MaintenanceStrategy] = (),
         maintain_every: timedelta = EVERY,
         queueing: Queueing | None = None,
+        access_logging: AccessLogging | None = None,
     ) -> None:
         store = Embedded(store, policies.embedder, policies.clock) if policies.embedder else store
         self.store = store
@@ -82,12 +84,14 @@ class Runtime:
         self.school = Home("ltm-learning")
         self.turns = Turns(store, align, limits, trigger)
         self.learning = Learning(store, policies, self.home)
-        self.recalling = Recalling(store, policies, self.turns)
+        access_logging = access_logging or AccessLogging()
+        self.accesses = AccessLog(store, policies, self.home, self.school, access_logging)
+        self.recalling = Recalling(store, policies, self.turns, self.accesses)
         self.summaries = Summaries(store, policies, self.turns, self.home, summary_tokens)
         self.contexts = Contexts(store, policies, self.turns, self.recalling, self.summaries)
         self.maintenance = Maintenance(store, policies, self.summaries, self.home)
         self.maintain, self.maintain_every = maintain, maintain_every
-        self.sweeping = Sweeping(store, self.turns, policies.clock, retention)
+        self.sweeping = Sweeping(store, self.turns, policies.clock, retention, access_logging.retention)
         self.queueing = queueing or Queueing()
         self.room = Room(store, self.queueing.bounds)
         self.ledger = Ledger(store, self.queueing.ceilings, policies.count_tokens, holder)
@@ -176,7 +180,7 @@ class Runtime:
             if self._sweeper is not None:
                 self._sweeper.cancel()
             try:
-                self.school.wait(self.worker.stop(), GRACE)
+                self.school.wait(self._finish(), GRACE)
             except TimeoutError:
                 log.warning("An extractor cannot be stopped. Its turn is learned anew when its lease has ended.")
             self.home.wait(self.store.close())
@@ -189,11 +193,16 @@ class Runtime:
         self.store.forget_connections()
         self.turns.forget()
         self.recalling.indexes.forget()
+        self.accesses.forget()
         self.worker.forget()
         self.ledger.forget()
         self.room.forget()
         self._opening = self._sweeper = None
         self._open = False
+
+    async def _finish(self) -> None:
+        await self.worker.stop()
+        await self.accesses.write()
 
     async def _opened(self, work: Coroutine[Any, Any, R]) -> R:
         try:

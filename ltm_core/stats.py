@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from .lifecycle import changed, put_aside
 from .maintain.archive import Archive
 from .maintain.deduplicate import Deduplicate
-from .maintaining import Whose
+from .maintaining import AT_ONCE, Whose
 from .model import Fact, FactUpdate
 from .policies import Maintaining
 from .recall.gather import current_at
@@ -20,12 +20,14 @@ from .reports import Stats, UsedFact
 from .runtime import Runtime
 from .scope import Identity, MemoryScope, Scope
 from .statements import statement_of
-from .stores.base import Compare, Condition, Record, Where
+from .stores.base import Compare, Condition, Record, Where, place
 from .stores.everybody import everybody
 from .words import STOP_WORDS
 
 DAYS, WEEKS, SHOWN = 14, 8, 5
 DOUBTED = 0.2
+
+Direction = Literal["asc", "desc"]
 
 _TALLIES = {"by_type": "memory_type", "by_category": "category", "by_scope": "scope", "by_source": "source_type"}
 
@@ -43,6 +45,7 @@ async def subject_of(runtime: Runtime, who: Identity) -> Scope | None:
 
 async def stats_of(runtime: Runtime, subject: Scope | None, *, estimates: bool) -> Stats:
     """Counts of what is remembered about one subject, or about everybody of the tenant. On the learning loop."""
+    await runtime.accesses.write()
     if subject is not None:
         return await _Counting(runtime, subject).stats(estimates)
     total = Stats()
@@ -75,7 +78,6 @@ class _Counting:
             name: _named(await self._store.tally(self._current, by)) for name, by in _TALLIES.items()
         }
         used, least = await self._used("desc"), await self._used("asc")
-        counted = await self._store.count(Where("usage", subject=self._subject))
         return Stats(
             people=int(facts > 0),
             facts=facts,
@@ -85,7 +87,7 @@ class _Counting:
             per_week=await self._made(_days(_monday(self._now), WEEKS, 7)),
             most_used=used,
             least_used=least,
-            unused=max(facts - counted, 0),
+            unused=max(facts - await self._ever_used(), 0),
             **tallies,
         )
 
@@ -99,12 +101,31 @@ class _Counting:
             for begin, end in spans
         }
 
-    async def _used(self, direction: Any) -> list[UsedFact]:
-        where = Where("usage", subject=self._subject)
-        usage = await self._store.scan(where, order=[("access_count", direction)], limit=SHOWN)
-        ids = tuple(one.fields["fact_id"] for one in usage)
-        facts = {one.id: fact_of(one) for one in await self._store.scan(Where("fact", subject=self._subject, ids=ids))}
-        return [_used(facts[one.fields["fact_id"]], one) for one in usage if one.fields["fact_id"] in facts]
+    async def _used(self, direction: Direction) -> list[UsedFact]:
+        found: list[UsedFact] = []
+        async for usage in self._usage(direction, SHOWN * 10):
+            facts = {one.id: fact_of(one) for one in await self._store.scan(self._of(usage))}
+            found += [_used(facts[one.fields["fact_id"]], one) for one in usage if one.fields["fact_id"] in facts]
+            if len(found) >= SHOWN:
+                break
+        return found[:SHOWN]
+
+    async def _ever_used(self) -> int:
+        """How many of the current facts were used."""
+        return sum([await self._store.count(self._of(usage)) async for usage in self._usage("desc", AT_ONCE)])
+
+    async def _usage(self, direction: Direction, size: int) -> AsyncIterator[list[Record]]:
+        """What is counted of the facts, page by page."""
+        where, order = Where("usage", subject=self._subject), [("access_count", direction)]
+        page = await self._store.scan(where, order=order, limit=size)
+        while page:
+            yield page
+            after = place(page[-1], order) if len(page) == size else None
+            page = await self._store.scan(where, order=order, limit=size, after=after) if after else []
+
+    def _of(self, usage: Sequence[Record]) -> Where:
+        """The current facts among those that were counted."""
+        return replace(self._current, ids=tuple(one.fields["fact_id"] for one in usage))
 
     async def _estimates(self) -> dict[str, int]:
         drafted = await self._runtime.maintenance.preview(Whose(self._subject), [Deduplicate(), Junk()])

@@ -28,23 +28,34 @@ _ENDS: dict[str, tuple[str, ...]] = {
 class Sweeping:
     """Removes sessions and facts whose time is over, and facts that were deleted longer ago than `retention`.
 
+    Of the log of accesses it removes what is older than `access_retention`; what was counted beside a fact stays.
+
     A fact goes together with its versions, tags, links, vectors and counters, in one transaction each few hundred. So
     it can be stopped and started anywhere, and done by several processes at once.
     """
 
-    def __init__(self, store: Store, turns: Turns, clock: Clock, retention: timedelta | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        turns: Turns,
+        clock: Clock,
+        retention: timedelta | None = None,
+        access_retention: timedelta | None = None,
+    ) -> None:
         self._store = store
         self._turns = turns
         self._clock = clock
         self.retention = retention
+        self.access_retention = access_retention
 
     async def sweep(self, *, deleted: bool = True) -> Swept:
-        """Remove all that is over, of everybody; `deleted` facts cost a look at each person."""
+        """Remove all that is over, of everybody; `deleted` facts and old accesses cost a look at each person."""
         now = self._clock()
         return Swept(
             sessions=await self._turns.sweep(now),
             expired=await self._expired(now),
             deleted=await self._deleted(now) if deleted else 0,
+            accesses=await self._forgotten(now) if deleted else 0,
         )
 
     async def _expired(self, now: datetime) -> int:
@@ -64,6 +75,15 @@ class Sweeping:
             where = Where("fact", subject=subject, test=Compare("deleted_at", "lte", until))
             while gone := await self._removed(where, lambda _: True):
                 total += gone
+        return total
+
+    async def _forgotten(self, now: datetime) -> int:
+        """Remove what was logged of accesses so long ago."""
+        if self.access_retention is None:
+            return 0
+        old, total = Compare("at", "lte", now - self.access_retention), 0
+        async for subject in everybody(self._store):
+            total += await self._store.purge(Where("access", subject=subject, test=old))
         return total
 
     async def _removed(self, where: Where, is_over: Callable[[Record], bool]) -> int:

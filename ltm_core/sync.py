@@ -92,6 +92,9 @@ class Facts:
     extract_from_messages = blocking(PersistentFacts.extract_from_messages)
     extract = blocking(PersistentFacts.extract)
     update_intelligent = blocking(PersistentFacts.update_intelligent)
+    usage = blocking(PersistentFacts.usage)
+    accesses = blocking(PersistentFacts.accesses)
+    touch = blocking(PersistentFacts.touch)
 
 
 class SessionsFace:
@@ -204,6 +207,7 @@ class Memory:
     recall = blocking(AsyncMemory.recall)
     context = blocking(AsyncMemory.context)
     forget = blocking(AsyncMemory.forget)
+    feedback = blocking(AsyncMemory.feedback)
     maintain = blocking(AsyncMemory.maintain)
     sweep = blocking(AsyncMemory.sweep)
     stats = blocking(AsyncMemory.stats)

@@ -25,6 +25,7 @@ async def maintained(
     runtime: Runtime, strategies: Strategies, owners: Sequence[Scope], namespace: str | None, *, dry_run: bool
 ) -> MaintenanceReport:
     """Maintain the facts of these owners. Runs on the learning loop."""
+    await runtime.accesses.write()
     about: dict[Scope, list[Scope]] = {}
     for owner in owners:
         about.setdefault(await runtime.run(runtime.turns.subject(owner)), []).append(owner)

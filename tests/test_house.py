@@ -50,6 +50,7 @@ FLOORS = (
         "paging",
         "redaction",
         "belief",
+        "counting",
         "naming",
         "forms",
         "schemas",
@@ -74,6 +75,7 @@ FLOORS = (
         "maintaining",
         "sweeping",
         "undoing",
+        "accesses",
     ),
     ("runtime",),
     (
@@ -81,6 +83,7 @@ FLOORS = (
         "facts",
         "shelf",
         "linking",
+        "usage",
         "bulk",
         "sessions",
         "states",

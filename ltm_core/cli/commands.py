@@ -13,6 +13,7 @@ from . import maintenance, show
 from .options import AsJson, ListedByDefault, Model
 from .place import Place, located, wrong_call
 from .sessions import sessions
+from .usage import usage
 from .values import value_of
 
 app = typer.Typer(
@@ -275,6 +276,7 @@ def worker(
         float, typer.Option("--maintain-every", min=0.01, metavar="HOURS", help="How often, for all workers together.")
     ] = 24.0,
     retention: maintenance.Days = None,
+    access_retention: maintenance.AccessDays = None,
     model_timeout: Annotated[
         float | None,
         typer.Option("--model-timeout", min=0.001, help="Seconds for one call of the model.", show_default=False),
@@ -306,7 +308,7 @@ def worker(
     place = None if memory is not None else url or os.environ.get("LTM_DB")
     if memory is None and place is None:
         raise wrong_call("It is not said which database. Pass its URL, or set LTM_DB")
-    upkeep = Upkeep(tuple(maintain or ()), maintain_every, retention)
+    upkeep = Upkeep(tuple(maintain or ()), maintain_every, retention, access_retention)
     raise typer.Exit(work(Assignment(place, concurrency, model, memory, once, upkeep, options), quiet=quiet))
 
 
@@ -558,5 +560,5 @@ def _no_run(run_id: str) -> NotFound:
 
 for verb in (maintenance.maintain, maintenance.sweep, maintenance.stats):
     app.command()(verb)
-for verb in (maintenance.pin, maintenance.unpin, maintenance.archive, maintenance.unarchive):
+for verb in (maintenance.pin, maintenance.unpin, maintenance.archive, maintenance.unarchive, usage):
     facts.command()(verb)

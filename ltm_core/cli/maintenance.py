@@ -34,6 +34,12 @@ Days = Annotated[
         "--retention", min=0, metavar="DAYS", help="Remove facts that were deleted longer ago.", show_default=False
     ),
 ]
+AccessDays = Annotated[
+    float | None,
+    typer.Option(
+        "--access-retention", min=0, max=36_500, metavar="DAYS", help="How long to keep the log of accesses: 30 days."
+    ),
+]
 
 
 @located
@@ -144,14 +150,21 @@ def unarchive(place: Place, key: Key, scope: OwnedBy = MemoryScope.USER) -> None
 
 
 @located
-def sweep(place: Place, retention: Days = None, json: AsJson = False) -> None:
-    """Remove for good what is over, of everybody: sessions, facts that expired, and facts deleted long ago."""
-    with place.memory(retention=timedelta(days=retention) if retention is not None else None) as memory:
+def sweep(place: Place, retention: Days = None, access_retention: AccessDays = None, json: AsJson = False) -> None:
+    """Remove for good what is over, of everybody: sessions, facts that expired or were deleted long ago, old logs."""
+    with place.memory(retention=_days(retention), access_retention=_days(access_retention)) as memory:
         swept = memory.sweep()
     if json:
         show.as_json(swept)
     else:
-        typer.echo(f"Removed: {swept.sessions} sessions, {swept.expired} expired and {swept.deleted} deleted facts.")
+        typer.echo(
+            f"Removed: {swept.sessions} sessions, {swept.expired} expired and {swept.deleted} deleted facts, "
+            f"{swept.accesses} logged accesses."
+        )
+
+
+def _days(number: float | None) -> timedelta | None:
+    return None if number is None else timedelta(days=number)
 
 
 @located

@@ -52,9 +52,12 @@ class Place:
         model: str | None = None,
         embedder: str | None = None,
         retention: timedelta | None = None,
+        access_retention: timedelta | None = None,
     ) -> Memory:
         """The memory itself; nothing is learned behind a command's back unless `background`."""
         options: dict[str, Any] = {"model": model, "embedder": embedder, "retention": retention}
+        if access_retention is not None:
+            options["access_retention"] = access_retention
         return Memory(self.db, tenant=self.tenant, background=background, **options)
 
     @property

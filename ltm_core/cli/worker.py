@@ -15,7 +15,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
 
-from ..assemble import Options, policies_of, queueing_of, store_of
+from ..assemble import AccessLogging, Options, policies_of, queueing_of, store_of
 from ..errors import ConfigurationError, LTMError, StoreError
 from ..learn.worker import ALWAYS
 from ..memory import AsyncMemory
@@ -47,11 +47,13 @@ class Upkeep:
         strategies: By name; those of the memory of the program, if any, without.
         hours: How often.
         retention: After how many days what was deleted is removed.
+        access_retention: The same for the log of accesses; as the memory of the program says, or 30, without.
     """
 
     strategies: Sequence[str] = ()
     hours: float = 24.0
     retention: float | None = None
+    access_retention: float | None = None
 
     def options(self, given: Runtime | None) -> dict[str, Any]:
         """The same as a `Runtime` takes it."""
@@ -59,7 +61,13 @@ class Upkeep:
         every = timedelta(hours=self.hours) if self.strategies or given is None else given.maintain_every
         days = timedelta(days=self.retention) if self.retention is not None else None
         retention = given.sweeping.retention if days is None and given is not None else days
-        return {"maintain": maintain, "maintain_every": every, "retention": retention}
+        accesses = self._access_logging(given)
+        return {"maintain": maintain, "maintain_every": every, "retention": retention, "access_logging": accesses}
+
+    def _access_logging(self, given: Runtime | None) -> AccessLogging:
+        if self.access_retention is not None:
+            return AccessLogging(retention=timedelta(days=self.access_retention))
+        return AccessLogging(retention=given.sweeping.access_retention) if given is not None else AccessLogging()
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from ..model import Fact
-from ..policies import Usage
+from ..model import Fact, Usage
 
 HALF_LIFE = timedelta(days=90)
 LEAST = 0.5

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ltm_core import AsyncMemory, ConfigurationError, Fact, FactUpdate, MemoryScope, ScopeError
+from ltm_core import AsyncMemory, ConfigurationError, Fact, FactUpdate, MemoryScope, ScopeError, Usage
 from ltm_core.edits import deleted, upkept
 from ltm_core.index.entries import entry_of
 from ltm_core.learn.lease import claim
@@ -24,7 +24,7 @@ from ltm_core.maintain.importance import dynamic_importance
 from ltm_core.maintain.merge import Merge
 from ltm_core.maintain.prune import Prune
 from ltm_core.maintain.summarise import Summarise
-from ltm_core.policies import Maintaining, MaintenanceStrategy, Usage
+from ltm_core.policies import Maintaining, MaintenanceStrategy
 from ltm_core.scope import Scope
 from ltm_core.stores.base import Put, Record, Where
 from ltm_core.stores.memory import DictStore
@@ -355,14 +355,18 @@ def test_dynamic_importance_is_from_0_to_1_and_grows_with_use_and_freshness(
     fact = Fact(
         id="f", key="k", value=1, created_at=then, updated_at=then, importance=importance, confidence=confidence
     )
-    usage = Usage(uses, None, *feedback)
+    usage = Usage(access_count=uses, useful=feedback[0], not_useful=feedback[1])
+
+    def weight(**fields: Any) -> float:
+        return dynamic_importance(fact, usage.model_copy(update=fields), now)
+
     value = dynamic_importance(fact, usage, now)
     assert 0 <= value <= 1
-    assert value <= dynamic_importance(fact, Usage(uses + 1, None, *feedback), now)
-    assert value <= dynamic_importance(fact, Usage(uses, None, feedback[0] + 1, feedback[1]), now)
-    assert value >= dynamic_importance(fact, Usage(uses, None, feedback[0], feedback[1] + 1), now)
+    assert value <= weight(access_count=uses + 1)
+    assert value <= weight(useful=feedback[0] + 1)
+    assert value >= weight(not_useful=feedback[1] + 1)
     assert value >= dynamic_importance(fact, usage, now + timedelta(days=1))
-    assert value <= dynamic_importance(fact, Usage(uses, now, *feedback), now)
+    assert value <= weight(last_accessed_at=now)
 
 
 # Strategies of one's own, and what is refused

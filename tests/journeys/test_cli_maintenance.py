@@ -54,9 +54,13 @@ def test_a_strategy_that_is_none_is_one_line_on_stderr(ltm: Ltm, strategy: str) 
 
 def test_sweep_says_what_it_removed(ltm: Ltm, three_alike: Memory) -> None:  # noqa: F811
     three_alike.facts.delete("note#1", scope_id="sarah")
-    assert ltm("sweep").out == "Removed: 0 sessions, 0 expired and 0 deleted facts.\n"
-    assert ltm("sweep", "--retention", "0").out == "Removed: 0 sessions, 0 expired and 1 deleted facts.\n"
-    assert ltm("sweep", "--json").data == {"sessions": 0, "expired": 0, "deleted": 0}
+    three_alike.recall("coffee", user_id="sarah")
+    three_alike.flush()
+    none = ", 0 logged accesses.\n"
+    assert ltm("sweep").out == f"Removed: 0 sessions, 0 expired and 0 deleted facts{none}"
+    assert ltm("sweep", "--retention", "0").out == f"Removed: 0 sessions, 0 expired and 1 deleted facts{none}"
+    assert "facts, 1 logged accesses." in ltm("sweep", "--access-retention", "0").out
+    assert ltm("sweep", "--json").data == {"sessions": 0, "expired": 0, "deleted": 0, "accesses": 0}
 
 
 def test_stats_are_tables_or_json(ltm: Ltm, three_alike: Memory) -> None:  # noqa: F811
@@ -90,3 +94,20 @@ def test_facts_are_pinned_and_put_aside_by_hand(ltm: Ltm, three_alike: Memory) -
     assert ltm("facts", "unpin", "note#2").out == "note#2 is not pinned.\n"
     assert ltm("facts", "unarchive", "note#1").out == "note#1 = Sarah likes strong coffee\n"
     assert ltm("facts", "pin", "nothing").code == 1
+
+
+def test_usage_of_a_fact_is_told_with_the_log_of_it(ltm: Ltm, memory: Memory) -> None:  # noqa: F811
+    fact = memory.facts.add("drink", "Strong coffee", scope_id="sarah")
+    recalled = memory.recall("coffee?", user_id="sarah", session_id="breakfast")
+    memory.feedback(recalled.recall_id, fact.id)
+    memory.facts.touch("drink", scope_id="sarah")
+    told = ltm("facts", "usage", "drink")
+    assert told.out.startswith("Given 2 times, last ")
+    assert "useful 1, not useful 0. Importance now: 0.40" in told.out
+    assert all(word in told.out for word in ("touch", "recall", "sarah breakfast", "coffee?", "yes"))
+    found = ltm("facts", "usage", "drink", "--limit", "1", "--json").data
+    assert (found["access_count"], [one["how"] for one in found["accesses"]]) == (2, ["touch"])
+    assert ltm("facts", "usage", "nothing").code == 1
+    shown = ltm("stats").out
+    assert "most used" in shown
+    assert ltm("stats", "--json").data["most_used"][0]["access_count"] == 2

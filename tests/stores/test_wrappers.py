@@ -421,6 +421,20 @@ async def test_a_write_to_one_leaves_the_answers_of_others(pair: Pair) -> None:
     assert len(await pair.here.scan(of(ANN, BOB))) == 2
 
 
+async def test_what_is_logged_after_a_recall_leaves_its_answers(pair: Pair) -> None:
+    await put(pair.there, fact(ANN, "a"))
+    assert names(await pair.here.scan(of(ANN))) == ["a"]
+    asked = pair.inner.calls
+    fields = {"fact_id": fact(ANN, "a").id, "at": NOW, "recall_id": "r", "how": "recall"}
+    await put(pair.there, Record("access", "a1", ANN, ANN, 1, fields), Record("usage", "u1", ANN, ANN, 1, {}))
+    assert await pair.there.purge(Where("access", subject=ANN)) == 1
+    assert names(await pair.here.scan(of(ANN))) == ["a"]
+    assert pair.inner.calls == asked
+    both = [Put(Record("usage", "u2", ANN, ANN, 1, {})), Put(fact(ANN, "b"))]
+    await pair.there.apply(both)
+    assert names(await pair.here.scan(of(ANN))) == ["a", "b"]
+
+
 async def test_who_reads_while_another_writes_leaves_nothing_old_behind(pair: Pair) -> None:
     async def written_meanwhile() -> list[Record]:
         old = await inner.scan(of(ANN))

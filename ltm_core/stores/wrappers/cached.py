@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, TypeVar, cast
 
 from ...scope import digest
-from ..base import All, AnyOf, Compare, Condition, Near, Order, Put, Record, Store, Where, Write
+from ..base import All, AnyOf, Compare, Condition, Delete, Near, Order, Put, Record, Store, Where, Write
 from ..portable import from_json, to_json
 from .base import Wrapper
 from .stamps import Stamps
@@ -19,6 +19,7 @@ from .stamps import Stamps
 R = TypeVar("R")
 
 KINDS_KEPT = frozenset({"fact", "message", "session"})
+KINDS_UNSEEN = frozenset({"access", "usage"})  # written after nearly each recall, and told by no answer that is kept
 MAX_AGE = timedelta(seconds=10)
 MOST_RECORDS = 1000  # in one answer; more are not worth their place
 
@@ -84,11 +85,13 @@ class Cached(Wrapper):
 
     async def apply(self, writes: Sequence[Write]) -> None:
         """Do all of `writes` or none."""
-        owners = {(write.record.scope if isinstance(write, Put) else write.scope).token for write in writes}
+        owners = {place.scope.token for place in map(_place, writes) if place.kind not in KINDS_UNSEEN}
         await self._restamped(owners, lambda: self.inner.apply(writes))
 
     async def purge(self, where: Where) -> int:
         """Remove for good what `where` admits."""
+        if where.kind in KINDS_UNSEEN:
+            return await self.inner.purge(where)
         owners = {scope.token for scope in where.scopes}  # by subject alone: nobody knows whose, so everybody's
         return await self._restamped(owners or None, lambda: self.inner.purge(where))
 
@@ -151,6 +154,10 @@ class Cached(Wrapper):
         if written is not None:
             await self.stamps.keep(question.key, written)
         return answer
+
+
+def _place(write: Write) -> Record | Delete:
+    return write.record if isinstance(write, Put) else write
 
 
 @dataclass(frozen=True, slots=True)
