@@ -25,7 +25,7 @@ MOST_PIECES = 4_000  # of one text that are compared
 _HEADINGS = frozenset(heading for _, heading in (STABLE, LATE, SUMMARY))
 _BREAK = re.compile(r"(?<=[.!?…:;])[\"'”’»)\]*_`]*\s+|\s*\n\s*")
 _MARKERS = re.compile(r"^(?:[\s>|*•‣◦▪·–—#+-]|\(?(?:\d{1,3}|[A-Za-z])[.)\]](?=\s)|\[[ xX\d]{0,3}\](?=\s))+")
-_ITEM = re.compile(r"[\s>|]*(?:[*•‣◦▪·–—+-]|\(?\d{1,3}[.)\]])\s")
+_ITEM = re.compile(r"[\s>|]*(?:(?:[*•‣◦▪·–—+-]|\(?\d{1,3}[.)\]])\s|<li\b)")
 _ELEMENT = re.compile(r"</?[A-Za-z][^<>]{0,60}>")
 _QUOTES = " \"'“”‘’«»`*_~|"
 _STOPS = " .!?…,;"
@@ -160,13 +160,23 @@ def _pieces(text: str) -> Iterator[_Piece]:
 
 def _undisguised(piece: str) -> frozenset[str]:
     """What `piece` may have been before somebody indented, quoted, listed, escaped or emphasised it."""
-    plain = html.unescape(html.unescape(html.unescape(piece))) if "&" in piece else piece
-    if "<" in plain:
-        plain = _ELEMENT.sub(" ", plain)
-    words = " ".join(" ".join(_MARKERS.sub("", line) for line in plain.splitlines()).split())
-    ways = {_MARKERS.sub("", words), _MARKERS.sub("", words).strip(_QUOTES)}
+    words = _plain(piece)
+    ways = {words, words.strip(_QUOTES)}
     bare = {way.rstrip(_STOPS) for way in ways}
     return frozenset(filter(None, {*ways, *bare, *(f"{way}." for way in bare if way)}))
+
+
+def _plain(piece: str) -> str:
+    """One line without what is markup or marks a line."""
+    text = _unescaped(piece)
+    if "<" in text:
+        text = _ELEMENT.sub(" ", text)
+    lines = " ".join(_MARKERS.sub("", line) for line in text.splitlines())
+    return _MARKERS.sub("", " ".join(lines.split()))
+
+
+def _unescaped(text: str) -> str:
+    return html.unescape(html.unescape(html.unescape(text))) if "&" in text else text
 
 
 def _is_mark(told: str) -> bool:
@@ -204,8 +214,7 @@ def _lines(text: str) -> Iterator[tuple[tuple[int, int], str]]:
     """Each line: where it is, and what it says without markers."""
     start = 0
     for line in text.split("\n"):
-        plain = html.unescape(line) if "&" in line else line
-        yield (start, start + len(line)), _MARKERS.sub("", plain).strip(_QUOTES)
+        yield (start, start + len(line)), _plain(line).strip(_QUOTES)
         start += len(line) + 1
 
 
@@ -221,7 +230,7 @@ def _below_headings(text: str) -> list[tuple[int, int]]:
         for (start, stop), line in _lines(text):
             if start < end:
                 continue
-            if line and not _ITEM.match(html.unescape(text[start:stop])):
+            if line and not _ITEM.match(_unescaped(text[start:stop])):
                 break
             found.append((start, stop))
     return found
@@ -240,9 +249,9 @@ def _without(text: str, spans: Iterable[tuple[int, int]]) -> str:
     for start, end in gone:
         kept[start:end] = "\0" * (end - start)
     lines = "".join(kept).split("\n")
-    left = [re.sub("\0+", "", line) for line in lines if "\0" not in line or _says(line)]
+    left = [line.replace("\0", "") for line in lines if "\0" not in line or _says(line)]
     return "\n".join(left)
 
 
 def _says(line: str) -> bool:
-    return any(char.isalnum() for char in _MARKERS.sub("", _ELEMENT.sub("", html.unescape(line)).replace("\0", "")))
+    return any(map(str.isalnum, _plain(line.replace("\0", " "))))
