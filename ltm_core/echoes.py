@@ -42,6 +42,9 @@ Clean = Callable[[str], str]
 
 def unfenced(message: Message) -> Message:
     """`message` without fenced blocks; the same object where there are none."""
+    if isinstance(message.content, str) and not message.tool_calls and not message.metadata:
+        text = strip_injected(message.content)
+        return message if text == message.content else message.model_copy(update={"content": text})
     return _cleaned(message, strip_injected, strip_injected)
 
 
