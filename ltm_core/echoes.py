@@ -10,9 +10,10 @@ from __future__ import annotations
 import html
 import json
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import accumulate, groupby
 from typing import Any
 
 from .fence import LATE, STABLE, SUMMARY, strip_injected
@@ -38,6 +39,7 @@ _SHOWN_BARE = re.compile(r"Said by [^:\n]{1,200}: ")
 _OF_THE_USER = re.compile(r"(?:the )?user(?:['’]s)?\b", re.IGNORECASE)
 
 Clean = Callable[[str], str]
+_Span = tuple[int, int]
 
 
 def unfenced(message: Message) -> Message:
@@ -192,58 +194,58 @@ def _is_mark(told: str) -> bool:
 
 def _without_others(text: str, known: Set[str]) -> str:
     """What somebody else says, without any sentence or line that is known."""
-    shown = [span for span, line in _lines(text) if _is_shown(line) or _SHOWN_BARE.match(line)]
-    hits = [(piece.start, piece.end) for piece in _pieces(text) if piece.texts & known]
-    return _without(text, [*hits, *shown, *_below_headings(text)])
+    lines, pieces = _Lines(text), list(_pieces(text))
+    hits = [(piece.start, piece.end) for piece in pieces if piece.texts & known]
+    shown = [number for number, says in enumerate(lines.says) if _SHOWN.match(says) or _SHOWN_BARE.match(says)]
+    return _without(text, [*hits, *(lines.spans[number] for number in [*shown, *lines.listed(pieces)])])
 
 
 def _without_own(text: str, known: Set[str]) -> str:
     """What the person says, without runs of lines that are known and of which one cannot be their own."""
-    hits = [(piece, piece.texts & known) for piece in _pieces(text) if piece.whole]
-    echoes = [(piece.start, piece.end) for piece, told in hits if told]
-    marks = [(piece.start, piece.end) for piece, told in hits if any(map(_is_mark, told))]
-    marks += [span for span, line in _lines(text) if _is_shown(line)] + _below_headings(text)
+    lines, pieces = _Lines(text), [piece for piece in _pieces(text) if piece.whole]
+    marks = lines.of(piece for piece in pieces if any(map(_is_mark, piece.texts & known))) | lines.listed(pieces)
+    marks |= {number for number, says in enumerate(lines.says) if _SHOWN.match(says)}
     if not marks:
         return text
-    gone: list[tuple[int, int]] = []
-    for is_echo, run in groupby(_lines(text), lambda one: not one[1] or _overlaps(one[0], [*marks, *echoes])):
-        spans = [span for span, _ in run]
-        if is_echo and any(_overlaps(span, marks) for span in spans):
-            gone += spans
+    echoes = marks | lines.of(piece for piece in pieces if piece.texts & known)
+    gone: list[_Span] = []
+    for is_echo, run in groupby(range(len(lines.says)), lambda number: number in echoes or not lines.says[number]):
+        numbers = list(run)
+        if is_echo and not marks.isdisjoint(numbers):
+            gone += [lines.spans[number] for number in numbers]
     return _without(text, gone)
 
 
-def _lines(text: str) -> Iterator[tuple[tuple[int, int], str]]:
-    """Each line: where it is, and what it says without markers."""
-    start = 0
-    for line in text.split("\n"):
-        yield (start, start + len(line)), _plain(line).strip(_QUOTES)
-        start += len(line) + 1
+class _Lines:
+    """The lines of a text: where each is, and what it says without markers."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        raw = text.split("\n")
+        self._starts = [0, *accumulate(len(line) + 1 for line in raw[:-1])]
+        self.spans = [(start, start + len(line)) for start, line in zip(self._starts, raw, strict=True)]
+        self.says = [_plain(line).strip(_QUOTES) for line in raw]
+
+    def of(self, pieces: Iterable[_Piece]) -> set[int]:
+        """The numbers of the lines that these pieces stand in."""
+        return {
+            number
+            for piece in pieces
+            for number in range(bisect_right(self._starts, piece.start) - 1, bisect_left(self._starts, piece.end))
+        }
+
+    def listed(self, pieces: Iterable[_Piece]) -> set[int]:
+        """The numbers of the lines in a list under the heading of a block that has lost its fence."""
+        headings = self.of(piece for piece in pieces if piece.texts & _HEADINGS)
+        found: set[int] = set()
+        for number in range(min(headings, default=len(self.says)), len(self.says)):
+            is_item = not self.says[number] or _ITEM.match(_unescaped(self._text[slice(*self.spans[number])]))
+            if number not in headings and is_item and (number - 1 in headings or number - 1 in found):
+                found.add(number)
+        return found
 
 
-def _is_shown(line: str) -> bool:
-    return _SHOWN.match(f"{line} ") is not None
-
-
-def _below_headings(text: str) -> list[tuple[int, int]]:
-    """The list under the heading of a block that has lost its fence."""
-    ends = [piece.end for piece in _pieces(text) if piece.texts & _HEADINGS] if "eference" in text else []
-    found: list[tuple[int, int]] = []
-    for end in ends:
-        for (start, stop), line in _lines(text):
-            if start < end:
-                continue
-            if line and not _ITEM.match(_unescaped(text[start:stop])):
-                break
-            found.append((start, stop))
-    return found
-
-
-def _overlaps(span: tuple[int, int], others: Iterable[tuple[int, int]]) -> bool:
-    return any(min(span[1], end) > max(span[0], start) for start, end in others)
-
-
-def _without(text: str, spans: Iterable[tuple[int, int]]) -> str:
+def _without(text: str, spans: Iterable[_Span]) -> str:
     """`text` without these places, and without lines of which nothing but markers is left."""
     gone = sorted(set(spans))
     if not gone:

@@ -122,6 +122,11 @@ async def test_every_verb_reaches_the_wrapped_store_with_what_it_was_given(name:
         "kind": "job",
         "before": NOW,
         "asked": [Scan(of(ANN))],
+        "by": "key",
+        "start": ["a"],
+        "depth": 2,
+        "types": ["knows"],
+        "direction": "both",
     }
     inner = Recorder()
     signature = inspect.signature(getattr(Store, name))
