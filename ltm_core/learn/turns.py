@@ -24,7 +24,7 @@ THREAD = "thread"
 STATE = "session-state"
 BESIDE_FACTS = ("tag", "link", "access", "usage")
 OF_FACTS = ("fact", "version", *BESIDE_FACTS)
-NEAR = 4  # messages that mostly tell whether one turn was stored already
+NEAR = 2  # messages that mostly tell whether one turn was stored already
 
 Align = Callable[[Sequence[Message], Sequence[Message]], Any]
 

@@ -269,12 +269,19 @@ class SqliteStore(SqlStore):
         engine = connected(self._reader)
         if self._readers.empty() and self._opened < READERS:
             self._opened += 1
-            self._readers.put_nowait(await self._hold(engine))
+            await self._undisturbed(self._add_reader(engine))
         link = await self._readers.get()
         try:
             yield link
         finally:
             self._readers.put_nowait(link)
+
+    async def _add_reader(self, engine: AsyncEngine) -> None:
+        try:
+            self._readers.put_nowait(await self._hold(engine))
+        except BaseException:
+            self._opened -= 1
+            raise
 
     @asynccontextmanager
     async def _on_writer(self) -> AsyncIterator[SqliteLink]:
@@ -283,16 +290,13 @@ class SqliteStore(SqlStore):
         yield self._pen
 
     async def scans(self, asked: Sequence[Scan]) -> list[list[Record]]:
-        """Several scans, one after the other on one connection."""
+        """Several scans, one after the other on one connection. Who is cancelled leaves its thread to end them."""
         queries = [self.queries.scan(one.where, one.order, one.limit) for one in asked]
-        found = await self._undisturbed(self._fetch_each(queries))
-        layouts = [LAYOUTS[one.where.kind] for one in asked]
-        return [list(map(layout.record, rows)) for layout, rows in zip(layouts, found, strict=True)]
-
-    async def _fetch_each(self, queries: Sequence[Query]) -> list[Rows]:
         with self._translated():
             async with self._reading() as link:
-                return await link.fetch_each(queries)
+                found = await link.fetch_each(queries)
+        layouts = [LAYOUTS[one.where.kind] for one in asked]
+        return [list(map(layout.record, rows)) for layout, rows in zip(layouts, found, strict=True)]
 
     async def _together(self, units: Sequence[Sequence[Step]]) -> None:
         async with self._writing:

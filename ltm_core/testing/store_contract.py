@@ -315,8 +315,9 @@ class StoreContract:
 
     async def test_a_cancelled_reader_disturbs_nobody(self, store: Store) -> None:
         await put(store, fact(ANN, "a"))
-        for later in range(15):
-            task = asyncio.create_task(store.scan(of(ANN)))
+        for later in range(30):
+            reading = store.scan(of(ANN)) if later % 2 else store.scans([Scan(of(ANN)), Scan(of(BOB))])
+            task: asyncio.Task[Any] = asyncio.create_task(reading)
             for _ in range(later):
                 await asyncio.sleep(0)
             task.cancel()
