@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from .errors import InvalidInput
+from .fence import SUMMARY
 from .index.entries import WITHDRAWN
 from .learn.turns import Turns
 from .model import Message, Recalled
@@ -23,7 +24,7 @@ from .recall.context import (
     role_message,
     turns_of,
 )
-from .recall.render import SUMMARY, summary_text
+from .recall.render import summary_text
 from .recalling import Question, Recalling
 from .records import message_of
 from .scope import Identity, MemoryScope, Scope

@@ -5,7 +5,7 @@ Redaction happens earlier, before anything is stored; the commit is the worker's
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
@@ -16,8 +16,8 @@ from . import words
 from .ambient import LEARNING
 from .assemble import asked_by, with_extraction
 from .attributes import attribute
+from .echoes import possible_echoes, unfenced, without_echoes
 from .errors import ExtractionError, LTMError
-from .fence import strip_injected
 from .forms import from_candidates, into_model
 from .home import Home, call
 from .learn.commit import writes_for
@@ -34,6 +34,7 @@ M = TypeVar("M", bound=BaseModel)
 
 EARLIER = 4
 KNOWN = 20
+AT_ONCE = 400  # texts that one query looks for
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +77,11 @@ class Learning:
         self, messages: Sequence[Message], who: Identity, into: Destination, earlier: Sequence[Message] = ()
     ) -> Sequence[Candidate]:
         """What the extractor finds in `messages`. Raises `ExtractionError` if it could not read them."""
-        told = [_without_injected(message) for message in messages]
+        told = await self._told(messages, who, into)
+        before = await self._told(earlier, who, into)
         known = await self._home.run(self._known(told, into))
         policies = self._policies
-        given = Extracting(told, who, policies.clock(), earlier, known, policies.allow, policies.instructions)
+        given = Extracting(told, who, policies.clock(), before, known, policies.allow, policies.instructions)
         token = LEARNING.set(True)
         try:
             async with given_up_after(policies.model_timeout):
@@ -99,7 +101,7 @@ class Learning:
         """
         complete = asked_by(self._policies.extract)
         if complete is not None:
-            return await into_model(model, complete, [_without_injected(message) for message in messages])
+            return await into_model(model, complete, await self._told(messages, who, place))
         return from_candidates(model, await self.candidates(messages, who, place))
 
     async def updates(
@@ -155,6 +157,24 @@ class Learning:
         where = Where("fact", (into.scope,)).also(*alive)
         return [fact_of(record) for record in await self._store.search_text(where, terms, KNOWN)] if terms else []
 
+    async def _told(self, messages: Sequence[Message], who: Identity, into: Destination) -> list[Message]:
+        """What people and others said, without what they only repeat of what is remembered."""
+        told = list(map(unfenced, messages))
+        texts = sorted(possible_echoes(told))
+        stored = await self._home.run(self._stored(texts, {*who.scopes, into.scope})) if texts else frozenset()
+        return [without_echoes(message, stored) for message in told]
+
+    async def _stored(self, texts: Sequence[str], scopes: Iterable[Scope]) -> frozenset[str]:
+        """Which of `texts` is or was the text of a fact of these scopes, be it deleted since."""
+        walls, found = tuple(sorted(scopes, key=lambda scope: scope.token)), set[str]()
+        for start in range(0, len(texts), AT_ONCE):
+            some = texts[start : start + AT_ONCE]
+            facts = Where("fact", walls, test=Compare("text", "in", some))
+            versions = Where("version", walls, test=Compare(("fact", "text"), "in", some))
+            found |= {record.fields["text"] for record in await self._store.scan(facts)}
+            found |= {record.fields["fact"]["text"] for record in await self._store.scan(versions)}
+        return frozenset(found)
+
     async def _earlier(self, batch: Batch) -> list[Message]:
         first = batch.jobs[0].fields["number"]
         before = Compare("number", "lt", first)
@@ -204,12 +224,6 @@ def _since_said(one: Candidate, said: Mapping[str, datetime | None], now: dateti
     """What holds from no named day on holds since its message: learning may have waited for long."""
     first = min((at for source in one.sources if (at := said.get(source))), default=now)
     return one if one.valid_from or one.valid_to or first >= now else one.model_copy(update={"valid_from": first})
-
-
-def _without_injected(message: Message) -> Message:
-    if not isinstance(message.content, str):
-        return message.model_copy(update={"content": strip_injected(message.text)})
-    return message.model_copy(update={"content": strip_injected(message.content)})
 
 
 def _destination(batch: Batch) -> Destination:

@@ -14,7 +14,7 @@ from . import words
 from .accesses import AccessLog
 from .dates import days_in
 from .errors import InvalidInput
-from .fence import fenced
+from .fence import LATE, STABLE, fenced
 from .home import call
 from .index.embedded import Embedded
 from .index.held import Indexes
@@ -39,7 +39,7 @@ from .recall.linked import starts, with_linked
 from .recall.neighbours import ids_around, in_groups, with_neighbours
 from .recall.past import as_they_were, past_store
 from .recall.rank import ALSO, STRATEGIES, weights
-from .recall.render import LATE, STABLE, line, pending_line
+from .recall.render import line, pending_line
 from .recall.signals import Asked, Scores
 from .records import fact_of, message_of
 from .scope import Identity, MemoryScope, Scope

@@ -29,12 +29,9 @@ class MemoryScope(StrEnum):
 
 def digest(*parts: str) -> str:
     """Hash `parts` to 32 hex digits. Each part is length-prefixed, so no two lists of parts look alike."""
-    hashed = blake2b(digest_size=16)
-    for part in parts:
-        raw = part.encode("utf-8")
-        hashed.update(len(raw).to_bytes(8, "big"))
-        hashed.update(raw)
-    return hashed.hexdigest()
+    raws = [part.encode("utf-8") for part in parts]
+    framed = b"".join([piece for raw in raws for piece in (len(raw).to_bytes(8, "big"), raw)])
+    return blake2b(framed, digest_size=16).hexdigest()
 
 
 def check_id(value: object, what: str) -> str:

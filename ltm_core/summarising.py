@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from .ambient import LEARNING
+from .echoes import unfenced
 from .errors import ExtractionError, LTMError
 from .home import Home, call
 from .learn.turns import Turns, summary_job
@@ -198,7 +199,7 @@ class Summaries:
 
     def _given(self, draft: Draft) -> Summarising:
         return Summarising(
-            [message_of(record) for record in draft.messages],
+            [unfenced(message_of(record)) for record in draft.messages],
             summary_of(draft.previous) if draft.previous is not None else None,
             self._max_tokens,
             self._policies.clock(),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Sequence
 from contextlib import suppress
@@ -53,11 +54,13 @@ def told(given: Extracting) -> Sequence[Candidate]:
 
 
 # Where the oldest frameworks are installed, no drivers of servers are.
-URLS = ["memory", "sqlite", *(["postgres"] if find_spec("asyncpg") else [])]
+USUAL = ["memory", "sqlite", *(["postgres"] if find_spec("asyncpg") else [])]
+URLS = os.environ.get("LTM_TEST_ON", " ".join(USUAL)).split()  # redis too, where it is asked for
 
 
 @pytest.fixture(params=URLS)
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "postgres":
-        return str(request.getfixturevalue("one_postgres_url"))
+    kept_by = {"postgres": "one_postgres_url", "redis": "redis_url"}
+    if request.param in kept_by:
+        return str(request.getfixturevalue(kept_by[request.param]))
     return "memory://" if request.param == "memory" else f"sqlite:///{tmp_path}/memory.db"

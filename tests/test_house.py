@@ -49,6 +49,7 @@ FLOORS = (
         "filters",
         "paging",
         "redaction",
+        "echoes",
         "belief",
         "counting",
         "naming",

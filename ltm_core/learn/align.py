@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 
+from ..echoes import unfenced
 from ..model import Message
 
 _UNSPOKEN = frozenset({"system", "tool", "function"})
@@ -49,8 +50,8 @@ def align(sent: Sequence[Message], stored_tail: Sequence[Message]) -> Alignment:
         return Alignment([message for message in sent if message.role != "system"], is_certain=is_certain)
     rest = sent[spoken.places[match.end - 1] + 1 :]
     last = stored.places[len(stored.digests) - match.dropped - 1]
-    known = {message.digest for message in stored_tail[last + 1 :] if not _counts(message)}
-    new = [message for message in rest if message.role != "system" and message.digest not in known]
+    known = {_words(message) for message in stored_tail[last + 1 :] if not _counts(message)}
+    new = [message for message in rest if message.role != "system" and _words(message) not in known]
     return Alignment(new, stored.messages[-1] if match.regenerates else None, is_certain)
 
 
@@ -60,13 +61,18 @@ class _Spoken:
     def __init__(self, messages: Sequence[Message]) -> None:
         self.places = [place for place, message in enumerate(messages) if _counts(message)]
         self.messages = [messages[place] for place in self.places]
-        self.digests = [message.digest for message in self.messages]
+        self.digests = list(map(_words, self.messages))
         self.roles = [message.role for message in self.messages]
 
     @property
     def is_one_turn(self) -> bool:
         """Whether all that it could repeat is the last turn that is stored."""
         return self.roles in (["user"], ["user", "assistant"])
+
+
+def _words(message: Message) -> str:
+    """What tells a message from others: not what recall put into it, which is another thing each time it is sent."""
+    return unfenced(message).digest
 
 
 def _counts(message: Message) -> bool:

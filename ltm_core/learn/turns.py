@@ -14,8 +14,8 @@ from ..errors import ConflictError, ScopeError
 from ..model import Message
 from ..records import message_of, message_record
 from ..scope import Identity, MemoryScope, Scope, digest
-from ..stores.again import again
-from ..stores.base import All, AnyOf, Compare, Delete, Put, Record, Store, Where, Write
+from ..stores.again import tried
+from ..stores.base import All, AnyOf, Compare, Delete, Put, Record, Scan, Store, Where, Write
 
 WAITING, DONE, DEAD = "waiting", "done", "dead"
 SUMMARY = "summary"  # what a job is to do, where it is not to learn a turn
@@ -24,7 +24,7 @@ THREAD = "thread"
 STATE = "session-state"
 BESIDE_FACTS = ("tag", "link", "access", "usage")
 OF_FACTS = ("fact", "version", *BESIDE_FACTS)
-NEAR = 4  # messages that mostly tell whether one turn was stored already
+NEAR = 2  # messages that mostly tell whether one turn was stored already
 
 Align = Callable[[Sequence[Message], Sequence[Message]], Any]
 
@@ -114,11 +114,10 @@ class Turns:
         """Store what is new of `sent`, durable on return. Raises `ScopeError` if the session is somebody else's."""
         lock = self._locks.setdefault(sent.thread.token, asyncio.Lock())
         async with lock:
-            async for attempt in again():
-                with attempt:
-                    written = await self._write(sent)
-            with suppress(ConflictError):  # somebody is at it; the next turn removes what is too much
-                await self._store.apply(await self.surplus(sent.thread))
+            written = await tried(lambda: self._write(sent))
+            if surplus := await self.surplus(sent.thread):
+                with suppress(ConflictError):  # somebody is at it; the next turn removes what is too much
+                    await self._store.apply(surplus)
         return written
 
     def forget(self) -> None:
@@ -127,8 +126,7 @@ class Turns:
 
     async def head(self, thread: Scope) -> Record | None:
         """The record of a conversation: whose it is and how many messages it has had."""
-        where = Where("session", scopes=(thread,), ids=(head_id(thread),))
-        return next(iter(await self._store.scan(where)), None)
+        return next(iter(await self._store.scan(_head_of(thread))), None)
 
     async def subject(self, scope: Scope) -> Scope:
         """Whom records in `scope` are about: for a session its first user, else the scope itself."""
@@ -185,8 +183,9 @@ class Turns:
         `learned` names messages whose jobs are being completed.
         """
         first = await self._first_kept(thread) if thread.level is MemoryScope.SESSION else 0
-        earlier = Where("message", (thread,), test=Compare("number", "lt", first))
-        found = await self._store.scan(earlier) if first > 1 else []
+        if first <= 1:
+            return []
+        found = await self._store.scan(Where("message", (thread,), test=Compare("number", "lt", first)))
         awaited = await self._awaited(thread) - learned if found else learned
         return [Delete("message", one.id, thread, expect=one.version) for one in found if one.id not in awaited]
 
@@ -246,11 +245,11 @@ class Turns:
         return None if lives is None else now + lives
 
     async def _write(self, sent: Sent) -> Written:
-        head = _begun(await self.head(sent.thread), sent) or _new_head(sent)
+        stored = await self._read(sent)
+        head, earlier = stored.head, stored.job
         moved = await self._adopt(head, sent)
         owner = sent.who.subject if sent.who.user_id is not None else head.subject
-        new, replaced, untaught = await self._compare(sent, head)
-        earlier = await self._job(sent) if sent.turn_id is not None else None
+        new, replaced, untaught = await self._compare(sent, stored)
         records = _message_records(sent, owner, head.fields["message_count"] + 1, new)
         is_late = sent.completes and earlier is not None and earlier.fields["status"] != WAITING
         taught = [*(_taught(record, owner) for record in untaught), *records] if sent.learn and not is_late else []
@@ -285,36 +284,34 @@ class Turns:
             summary_job(head, last, sent.now, run_at=sent.run_at)
         ]
 
-    async def _compare(self, sent: Sent, head: Record) -> tuple[Sequence[Message], list[Record], list[Record]]:
+    async def _read(self, sent: Sent) -> _Stored:
+        """What is stored of the conversation that matters for what was sent.
+
+        The head comes first: whoever writes after that makes it stale, and this turn is tried anew.
+        """
+        job = [_job_of(sent)] if sent.turn_id is not None else []
+        tail = [_tail_of(sent, _reach(sent)[0])] if sent.aligned else []
+        heads, *found = await self._store.scans([Scan(_head_of(sent.thread)), *job, *tail])
+        head = _begun(next(iter(heads), None), sent) or _new_head(sent)
+        newest = _in_order(found[-1], head) if tail else []
+        return _Stored(head, newest, next(iter(found[0]), None) if job else None)
+
+    async def _compare(self, sent: Sent, stored: _Stored) -> tuple[Sequence[Message], list[Record], list[Record]]:
         """What of the turn is new, the stored answer that it regenerates, and what is stored but was never taught."""
         if not sent.aligned:
             return sent.messages, [], []
-        for limit in _reach(sent):
-            tail = await self._tail(sent, head, limit)
-            stored = [message_of(record) for record in tail]
-            aligned = self._align(sent.spoken, stored)
-            if aligned.is_certain or len(tail) < limit:
-                break
-        replaced = [record for record, message in zip(tail, stored, strict=True) if message is aligned.replaces]
+        tail, (near, *far) = stored.tail, _reach(sent)
+        messages = [message_of(record) for record in tail]
+        aligned = self._align(sent.spoken, messages)
+        if far and not aligned.is_certain and len(tail) >= near:
+            [found] = await self._store.scans([_tail_of(sent, far[0])])
+            tail = _in_order(found, stored.head)
+            messages = [message_of(record) for record in tail]
+            aligned = self._align(sent.spoken, messages)
+        replaced = [record for record, message in zip(tail, messages, strict=True) if message is aligned.replaces]
         known = len(sent.spoken) - len(aligned.new)
         stored_already = tail[len(tail) - known :] if known else []
         return aligned.new, replaced, [r for r in stored_already if not r.fields.get("taught") and r not in replaced]
-
-    async def _tail(self, sent: Sent, head: Record, limit: int) -> list[Record]:
-        """What was stored last; for a turn with an id, what was stored of that turn."""
-        if not head.fields["message_count"]:
-            return []
-        alive = Where("message", (sent.thread,), test=Compare("deleted_at", "exists", False)).also(*_since(head))
-        if sent.turn_id is not None:
-            of_turn = alive.also(Compare("turn_id", "eq", sent.turn_id))
-            return await self._store.scan(of_turn, order=[("number", "asc")])
-        last = await self._store.scan(alive, order=[("number", "desc")], limit=limit)
-        return last[::-1]
-
-    async def _job(self, sent: Sent) -> Record | None:
-        of_turn = Where("job", (sent.thread,), test=Compare("turn_id", "eq", sent.turn_id))
-        found = await self._store.scan(of_turn, order=[("number", "desc")], limit=1)
-        return next(iter(found), None)
 
     async def _adopt(self, head: Record, sent: Sent) -> list[Write]:
         """A conversation that began with nobody known becomes its first user's; everybody else is refused."""
@@ -327,6 +324,38 @@ class Turns:
         kinds = (*OF_FACTS, "message", "job", "summary", "checkpoint")
         found = [record for kind in kinds for record in await self._store.scan(owned(kind, sent.thread))]
         return [Put(replace(record, subject=sent.who.subject), expect=record.version) for record in found]
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """What is stored of a conversation: its head, or a new one; its last messages; the job of the turn with an id."""
+
+    head: Record
+    tail: Sequence[Record]
+    job: Record | None
+
+
+def _head_of(thread: Scope) -> Where:
+    return Where("session", scopes=(thread,), ids=(head_id(thread),))
+
+
+def _job_of(sent: Sent) -> Scan:
+    of_turn = Where("job", (sent.thread,), test=Compare("turn_id", "eq", sent.turn_id))
+    return Scan(of_turn, [("number", "desc")], 1)
+
+
+def _tail_of(sent: Sent, limit: int) -> Scan:
+    """What was stored last, the newest first; for a turn with an id, what was stored of that turn."""
+    alive = Where("message", (sent.thread,), test=Compare("deleted_at", "exists", False))
+    if sent.turn_id is not None:
+        return Scan(alive.also(Compare("turn_id", "eq", sent.turn_id)), [("number", "desc")])
+    return Scan(alive, [("number", "desc")], limit)
+
+
+def _in_order(found: Sequence[Record], head: Record) -> list[Record]:
+    """The messages of a tail that the head knows and that are not over, oldest first."""
+    over, last = head.fields.get("over") or 0, head.fields["message_count"]
+    return [record for record in reversed(found) if over < record.fields["number"] <= last]
 
 
 def head_id(thread: Scope) -> str:

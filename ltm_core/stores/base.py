@@ -178,6 +178,15 @@ Order = Sequence[tuple[str, Literal["asc", "desc"]]]
 
 
 @dataclass(frozen=True, slots=True)
+class Scan:
+    """What one scan asks for: the records that `where` admits, by `order` and then by id, at most `limit`."""
+
+    where: Where
+    order: Order = ()
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Due:
     """A record that wants to be looked at: whose it is and when, never what it says."""
 
@@ -245,6 +254,10 @@ class Store(ABC):
 
         `after` is the place where the last page ended: the values of the order's fields and the id (`place`).
         """
+
+    async def scans(self, asked: Sequence[Scan]) -> list[list[Record]]:
+        """Several scans at once. They are done in this order: a later one sees whatever an earlier one has seen."""
+        return [await self.scan(one.where, order=one.order, limit=one.limit) for one in asked]
 
     @abstractmethod
     async def purge(self, where: Where) -> int:

@@ -7,10 +7,10 @@ import atexit
 import ctypes
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from importlib import import_module
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakSet
 
 import aiosqlite
@@ -36,15 +36,17 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool
 from sqlalchemy.sql import operators
 
 from ..errors import ConfigurationError, LTMError, StoreError, StoreUnavailable
-from .base import Where
+from .base import Record, Scan, Where
 from .kinds import KINDS
 from .migrations import HEAD, migrate, stored_version
 from .sql.documents import SqliteDocuments
-from .sql.link import Link, Raws, Rows, Values
-from .sql.queries import Queries, Wall, text_parameters
-from .sql.statements import OnConflict, every_table
-from .sql.store import SqlStore, connected
-from .sql.tables import dumps
+from .sql.link import Link, Raw, Raws, Rows, Values
+from .sql.queries import Queries, Query, Wall, text_parameters
+from .sql.statements import OnConflict, Step, every_table
+from .sql.store import Refused, SqlStore, connected, runs
+from .sql.tables import LAYOUTS, dumps
+
+Result = TypeVar("Result")
 
 BUSY_SECONDS = 5.0  # how long SQLite itself waits for a lock, then we ask again
 READERS = 4
@@ -129,12 +131,12 @@ class SqliteLink(Link):
 
     async def fetch(self, statement: Executable, values: Values) -> Rows:
         """The rows of a query."""
-        raw = self._raws.of(statement, self.connection.dialect)
+        raw = self._raw(statement)
         return raw.rows(await self._its_driver.execute_fetchall(raw.text, raw.arguments(values)))  # type: ignore[arg-type]
 
     async def run(self, statement: Executable, rows: Sequence[Values]) -> int:
         """Run a statement for each of `rows`; returns how many rows of the database it touched."""
-        raw = self._raws.of(statement, self.connection.dialect)
+        raw = self._raw(statement)
         cursor = await self._its_driver.executemany(raw.text, [raw.arguments(row) for row in rows])
         return cursor.rowcount
 
@@ -142,10 +144,48 @@ class SqliteLink(Link):
         """Run a command without parameters or result."""
         await self._its_driver.execute(command)
 
+    async def fetch_each(self, queries: Sequence[Query]) -> list[Rows]:
+        """The rows of several queries, one after the other, in one change of threads."""
+        raws = [(self._raw(query.statement), query.parameters) for query in queries]
+        calls = [(raw.text, raw.arguments(values)) for raw, values in raws]
+        found = await self._on_its_thread(lambda connection: [connection.execute(*call).fetchall() for call in calls])
+        return [raw.rows(rows) for (raw, _), rows in zip(raws, found, strict=True)]
+
+    async def transact(self, begin: str, groups: Iterable[Sequence[Step]]) -> None:
+        """Do all steps in one transaction and one change of threads. Raises `Refused` where one fails."""
+        calls = [
+            (raw.text, [raw.arguments(step.parameters) for step in steps])
+            for steps in groups
+            for raw in [self._raw(steps[0].statement)]
+        ]
+        await self._on_its_thread(lambda connection: _transacted(connection, begin, calls))
+
+    def _raw(self, statement: Executable) -> Raw:
+        return self._raws.of(statement, self.connection.dialect)
+
+    async def _on_its_thread(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
+        """Let `work` have the connection where it lives."""
+        driver = self._its_driver
+        execute: Callable[..., Awaitable[Result]] = driver._execute  # the driver has no public word for it
+        return await execute(work, driver._conn)
+
     @property
     def _its_driver(self) -> aiosqlite.Connection:
         assert self._driver is not None
         return self._driver
+
+
+def _transacted(connection: sqlite3.Connection, begin: str, calls: Sequence[tuple[str, Sequence[Any]]]) -> None:
+    connection.execute(begin)
+    try:
+        for text, rows in calls:
+            if connection.executemany(text, rows).rowcount != len(rows):
+                raise Refused
+        connection.execute("COMMIT")
+    except BaseException:
+        with suppress(sqlite3.Error):  # a disk that is full has ended the transaction already
+            connection.execute("ROLLBACK")
+        raise
 
 
 class SqliteStore(SqlStore):
@@ -221,7 +261,7 @@ class SqliteStore(SqlStore):
         await super()._disconnect()
 
     @asynccontextmanager
-    async def _reading(self) -> AsyncIterator[Link]:
+    async def _reading(self) -> AsyncIterator[SqliteLink]:
         if self.in_memory:
             async with self._writing, self._on_writer() as link:
                 yield link
@@ -229,18 +269,40 @@ class SqliteStore(SqlStore):
         engine = connected(self._reader)
         if self._readers.empty() and self._opened < READERS:
             self._opened += 1
-            self._readers.put_nowait(await self._hold(engine))
+            await self._undisturbed(self._add_reader(engine))
         link = await self._readers.get()
         try:
             yield link
         finally:
             self._readers.put_nowait(link)
 
+    async def _add_reader(self, engine: AsyncEngine) -> None:
+        try:
+            self._readers.put_nowait(await self._hold(engine))
+        except BaseException:
+            self._opened -= 1
+            raise
+
     @asynccontextmanager
-    async def _on_writer(self) -> AsyncIterator[Link]:
+    async def _on_writer(self) -> AsyncIterator[SqliteLink]:
         if self._pen is None:
             self._pen = await self._hold(connected(self._writer))
         yield self._pen
+
+    async def scans(self, asked: Sequence[Scan]) -> list[list[Record]]:
+        """Several scans, one after the other on one connection. Who is cancelled leaves its thread to end them."""
+        queries = [self.queries.scan(one.where, one.order, one.limit) for one in asked]
+        with self._translated():
+            async with self._reading() as link:
+                found = await link.fetch_each(queries)
+        layouts = [LAYOUTS[one.where.kind] for one in asked]
+        return [list(map(layout.record, rows)) for layout, rows in zip(layouts, found, strict=True)]
+
+    async def _together(self, units: Sequence[Sequence[Step]]) -> None:
+        async with self._writing:
+            with self._translated():
+                async with self._on_writer() as link:
+                    await self._patiently(lambda: link.transact(self.begin, runs(units)))
 
     async def _hold(self, engine: AsyncEngine) -> SqliteLink:
         """A connection that stays checked out, which spares every call the way to the pool and back."""

@@ -40,6 +40,7 @@ from ..stores.base import (
     Put,
     Reached,
     Record,
+    Scan,
     Store,
     Where,
     Write,
@@ -314,8 +315,9 @@ class StoreContract:
 
     async def test_a_cancelled_reader_disturbs_nobody(self, store: Store) -> None:
         await put(store, fact(ANN, "a"))
-        for later in range(15):
-            task = asyncio.create_task(store.scan(of(ANN)))
+        for later in range(30):
+            reading = store.scan(of(ANN)) if later % 2 else store.scans([Scan(of(ANN)), Scan(of(BOB))])
+            task: asyncio.Task[Any] = asyncio.create_task(reading)
             for _ in range(later):
                 await asyncio.sleep(0)
             task.cancel()
@@ -324,6 +326,25 @@ class StoreContract:
         assert names(await store.scan(of(ANN))) == ["a"]
 
     # Finding
+
+    async def test_several_scans_at_once_are_each_what_a_scan_gives(self, store: Store) -> None:
+        await put(store, *(fact(ANN, str(n), value=n) for n in range(5)), fact(BOB, "b"))
+        latest = await store.scan(of(ANN), order=[("value", "desc")], limit=2)
+        asked = [Scan(of(ANN), [("value", "desc")], 2), Scan(of(BOB)), Scan(of(Scope.user("nobody")))]
+        assert await store.scans(asked) == [latest, await store.scan(of(BOB)), []]
+        assert await store.scans([]) == []
+
+    async def test_a_later_one_of_several_scans_sees_whatever_an_earlier_one_has_seen(self, store: Store) -> None:
+        async def write() -> None:
+            for n in range(20):
+                await put(store, fact(ANN, "a", value=n), fact(BOB, "b", value=n))
+
+        writing = asyncio.create_task(write())
+        while not writing.done():
+            first, second = await store.scans([Scan(of(ANN)), Scan(of(BOB))])
+            assert [one.fields["value"] for one in first] <= [one.fields["value"] for one in second]
+            await asyncio.sleep(0)
+        await writing
 
     @_many
     @given(facts=st.lists(draw.facts, max_size=5), test=draw.conditions)

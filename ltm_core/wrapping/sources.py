@@ -14,13 +14,13 @@ from weakref import WeakSet
 
 from ..ambient import identity, scoped
 from ..contexts import Wanted
-from ..fence import fenced
+from ..fence import SUMMARY, fenced
 from ..filters import condition
 from ..home import Home
 from ..learn.turns import Writing
 from ..policies import Ranked, Ranking, Strategy
 from ..recall.context import total_tokens
-from ..recall.render import SUMMARY, summary_text
+from ..recall.render import summary_text
 from ..recalling import Pending, Question
 from ..runtime import Runtime
 from ..scope import Identity, MemoryScope

@@ -1,4 +1,4 @@
-"""What writing a turn down costs, and what learning it in the background adds to an answer.
+"""What writing a turn or a message down costs, and what learning it in the background adds to an answer.
 
     make bench ARGS="tests/benchmarks/bench_observe.py"
 
@@ -12,7 +12,7 @@ import asyncio
 import sqlite3
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -71,12 +71,12 @@ def turn(number: int) -> list[dict[str, str]]:
     ]
 
 
-async def in_turns(memory: AsyncMemory, bare: Bare, turns: Callable[[int], str]) -> tuple[float, float]:
-    """The median seconds of `observe` and of a bare insert, made in turns."""
+async def in_turns(write: Callable[[int], Awaitable[object]], bare: Bare) -> tuple[float, float]:
+    """The median seconds of `write` and of a bare insert, made in turns."""
     ours, theirs = [], []
     for number in range(ROUNDS + 20):
         before = time.perf_counter()
-        await memory.observe(turn(number), user_id="ana", session_id=turns(number))
+        await write(number)
         ours.append(time.perf_counter() - before)
         theirs.append(timed(partial(bare.insert, "s", str(turn(number)))))
     return statistics.median(ours[20:]), statistics.median(theirs[20:])
@@ -84,13 +84,30 @@ async def in_turns(memory: AsyncMemory, bare: Bare, turns: Callable[[int], str])
 
 @pytest.mark.parametrize("sessions", ["one session", "new sessions"])
 async def test_one_turn(tmp_path: Path, bare: Bare, sessions: str) -> None:
-    def session(number: int) -> str:
-        return "s" if sessions == "one session" else f"s{number}"
-
     async with AsyncMemory(f"sqlite:///{tmp_path}/ours.db", background=False) as memory:
-        ours, theirs = await in_turns(memory, bare, session)
+
+        async def observe(number: int) -> None:
+            await memory.observe(turn(number), user_id="ana", session_id=session(sessions, number))
+
+        ours, theirs = await in_turns(observe, bare)
     micros = f"{ours * 1e6:,.0f} / {theirs * 1e6:,.0f} µs"
     told(f"observe / bare insert and commit, p50, {sessions}", ours / theirs, "≤ 4", micros)
+
+
+@pytest.mark.parametrize("sessions", ["one session", "new sessions"])
+async def test_one_message(tmp_path: Path, bare: Bare, sessions: str) -> None:
+    async with AsyncMemory(f"sqlite:///{tmp_path}/ours.db", background=False) as memory:
+
+        async def append(number: int) -> None:
+            await memory.sessions.add_message(session(sessions, number), turn(number)[0], "ana")
+
+        ours, theirs = await in_turns(append, bare)
+    micros = f"{ours * 1e6:,.0f} / {theirs * 1e6:,.0f} µs"
+    told(f"add_message / bare insert and commit, p50, {sessions}", ours / theirs, "≤ 4", micros)
+
+
+def session(which: str, number: int) -> str:
+    return "s" if which == "one session" else f"s{number}"
 
 
 async def test_a_hundred_callers(tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ async def left(memory: AsyncMemory, most: int = 0) -> None:
 
 async def test_forty_turns_in_a_burst_are_at_most_four_calls_of_the_model(url: str) -> None:
     model = ScriptedModel(cities)
-    async with AsyncMemory(url, complete=model, learn_after=0.3) as memory:
+    async with AsyncMemory(url, complete=model) as memory:
         for number in range(40):
             said = [
                 {"role": "user", "content": f"I was in city{number}."},

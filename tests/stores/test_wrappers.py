@@ -21,7 +21,7 @@ from ltm_core import AsyncMemory, Scope
 from ltm_core.assemble import _database
 from ltm_core.errors import ConfigurationError, ConflictError, StoreError, StoreUnavailable
 from ltm_core.records import vector_record
-from ltm_core.stores.base import All, AnyOf, Compare, Condition, Delete, Not, Put, Record, Store, Where, Write
+from ltm_core.stores.base import All, AnyOf, Compare, Condition, Delete, Not, Put, Record, Scan, Store, Where, Write
 from ltm_core.stores.memory import DictStore
 from ltm_core.stores.portable import checksum, from_json, to_json
 from ltm_core.stores.sqlite import SqliteStore
@@ -126,6 +126,7 @@ async def test_every_verb_reaches_the_wrapped_store_with_what_it_was_given(name:
         "start": ("x",),
         "depth": 2,
         "types": ("related",),
+        "asked": [Scan(of(ANN))],
         "direction": "both",
     }
     inner = Recorder()

@@ -146,6 +146,11 @@ class SqlStore(Store):
 
     async def _commit(self, units: Sequence[Sequence[Step]]) -> Sequence[Exception | None]:
         """Write units in one transaction; again, as long as others' transactions are in the way."""
+        try:
+            return await self._write(units)
+        except StoreUnavailable as error:
+            if not self._was_in_the_way(error):
+                raise
         async for attempt in AsyncRetrying(
             retry=retry_if_exception(self._was_in_the_way),
             wait=wait_random_exponential(multiplier=PAUSE, max=1),
@@ -163,10 +168,8 @@ class SqlStore(Store):
     async def _write(self, units: Sequence[Sequence[Step]]) -> Sequence[Exception | None]:
         """All units in as few statements as can be; if any is refused, one by one instead."""
         try:
-            async with self._transaction() as link:
-                await self._admit(link, units)
-                await self._together(link, units)
-        except (_Refused, StoreError, InvalidInput) as error:
+            await self._together(units)
+        except (Refused, StoreError, InvalidInput) as error:
             if isinstance(error, StoreUnavailable):
                 raise
         else:
@@ -175,12 +178,13 @@ class SqlStore(Store):
             await self._admit(link, units)
             return [await self._alone(link, unit) for unit in units]
 
-    async def _together(self, link: Link, units: Sequence[Sequence[Step]]) -> None:
-        steps = [step for unit in units for step in unit]
-        for _, run in groupby(steps, key=lambda step: id(step.statement)):
-            alike = list(run)
-            if await self._run(link, alike) != len(alike):
-                raise _Refused
+    async def _together(self, units: Sequence[Sequence[Step]]) -> None:
+        """All units in one transaction. Raises `Refused` where a statement did not touch the rows it should."""
+        async with self._transaction() as link:
+            await self._admit(link, units)
+            for alike in runs(units):
+                if await self._run(link, alike) != len(alike):
+                    raise Refused
 
     async def _alone(self, link: Link, unit: Sequence[Step]) -> Exception | None:
         try:
@@ -357,8 +361,15 @@ class SqlStore(Store):
             return await link.fetch(query.statement, query.parameters)
 
 
-class _Refused(Exception):
+class Refused(Exception):
     """Some statement of a group did not touch the rows it should."""
+
+
+def runs(units: Sequence[Sequence[Step]]) -> Iterator[list[Step]]:
+    """The steps of all units, in order: those that follow each other and have one statement together."""
+    steps = [step for unit in units for step in unit]
+    for _, run in groupby(steps, key=lambda step: id(step.statement)):
+        yield list(run)
 
 
 def connected(engine: AsyncEngine | None) -> AsyncEngine:

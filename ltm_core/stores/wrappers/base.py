@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from ...scope import Scope
-from ..base import Direction, Due, Near, Order, Put, Reached, Record, Store, Where, Write
+from ..base import Direction, Due, Near, Order, Put, Reached, Record, Scan, Store, Where, Write
 
 R = TypeVar("R")
 
@@ -46,6 +46,10 @@ class Wrapper(Store):
         return await self._through(
             "scan", where.kind, lambda: self.inner.scan(where, order=order, limit=limit, after=after)
         )
+
+    async def scans(self, asked: Sequence[Scan]) -> list[list[Record]]:
+        """Several scans at once, in this order."""
+        return await self._through("scans", None, lambda: self.inner.scans(asked))
 
     async def count(self, where: Where) -> int:
         """How many records `where` admits."""
