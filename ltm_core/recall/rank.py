@@ -13,7 +13,7 @@ from datetime import timedelta
 
 from ..model import Fact
 from ..policies import Item, Ranked, Ranking, Strategy
-from ..words import is_small_talk
+from ..small_talk import is_small_talk
 
 # What was said. Chosen on two kinds of conversation at once, after a search that held out each conversation in turn.
 MESSAGES: Mapping[str, float] = {
@@ -121,7 +121,7 @@ ODDS: Mapping[str, Odds] = {
 
 def relevance(item: Item, score: float, given: Ranking) -> float:
     """How probable it is that an item is of use for the query, from 0 to 1; for small talk none is."""
-    if is_small_talk(given.query):
+    if is_small_talk(given.query, item.terms):
         return 0.0
     return ODDS[_kind(item)].probability(score, item.signals.get("coverage", 0.0), given.total)
 
