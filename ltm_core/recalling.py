@@ -42,6 +42,7 @@ from .recall.render import LATE, STABLE, line, pending_line
 from .recall.signals import Asked, Scores
 from .records import fact_of, message_of
 from .scope import Identity, MemoryScope, Scope
+from .small_talk import is_small_talk
 from .stores.base import Compare, Condition, Record, Store, Where
 from .vectors import pack, unpack
 from .versions import Moment
@@ -118,6 +119,7 @@ class Recalling:
             limit=asked.limit,
             max_tokens=asked.max_tokens,
             min_relevance=asked.min_relevance if asked.query.strip() else 0.0,
+            needs_use=asked.strategy == "relevant" and is_small_talk(asked.query),
             by_size=asked.strategy == "relevant",
             prices=self._prices,
         )
