@@ -71,7 +71,7 @@ def weights(kind: str, *, vectors: bool) -> Mapping[str, float]:
 
 def rank(given: Ranking) -> list[Ranked]:
     """The items by score, best first; equal scores by key or id, so the order never depends on the order given."""
-    ranked = [_scored(item, given, _signalled(item, given)) for item in given.items]
+    ranked = [_scored(item, given) for item in given.items]
     return sorted(ranked, key=lambda each: (-each.score, *_name(each.item)))
 
 
@@ -132,13 +132,16 @@ def _kind(item: Item) -> str:
 
 def _signalled(item: Item, given: Ranking) -> Mapping[str, float]:
     """What each signal adds to the score."""
-    counts = weights(_kind(item), vectors=given.has_vectors)
-    return {name: weight * item.signals[name] for name, weight in counts.items() if item.signals.get(name)}
+    counts, signals = weights(_kind(item), vectors=given.has_vectors), item.signals
+    return {name: weight * signals[name] for name, weight in counts.items() if signals.get(name)}
 
 
-def _scored(item: Item, given: Ranking, parts: Mapping[str, float]) -> Ranked:
-    by_signals = math.fsum(_signalled(item, given).values())
-    return Ranked(item, math.fsum(parts.values()), relevance(item, by_signals, given), parts)
+def _scored(item: Item, given: Ranking, parts: Mapping[str, float] | None = None) -> Ranked:
+    """An item with the sum of its signals, or of `parts` where a strategy goes by something else."""
+    by_signals = _signalled(item, given)
+    score = math.fsum(by_signals.values())
+    total = score if parts is None else math.fsum(parts.values())
+    return Ranked(item, total, relevance(item, score, given), by_signals if parts is None else parts)
 
 
 def _freshness(item: Item, given: Ranking) -> float:

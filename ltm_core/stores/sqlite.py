@@ -7,7 +7,7 @@ import atexit
 import ctypes
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from importlib import import_module
 from typing import Any
@@ -36,6 +36,7 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool
 from sqlalchemy.sql import operators
 
 from ..errors import ConfigurationError, LTMError, StoreError, StoreUnavailable
+from ..scope import Scope
 from .base import Where
 from .kinds import KINDS
 from .migrations import HEAD, migrate, stored_version
@@ -142,6 +143,16 @@ class SqliteLink(Link):
         """Run a command without parameters or result."""
         await self._its_driver.execute(command)
 
+    async def version(self) -> int:
+        """What changes whenever another connection, of any process, commits."""
+        [(number,)] = await self._its_driver.execute_fetchall("PRAGMA data_version")
+        return int(number)
+
+    @property
+    def changes(self) -> int:
+        """How many rows this connection has changed."""
+        return self._its_driver.total_changes
+
     @property
     def _its_driver(self) -> aiosqlite.Connection:
         assert self._driver is not None
@@ -179,6 +190,8 @@ class SqliteStore(SqlStore):
         self._opened = 0
         self._pen: SqliteLink | None = None
         self._readers: asyncio.LifoQueue[SqliteLink] = asyncio.LifoQueue()
+        self._watch: SqliteLink | None = None
+        self._watching = asyncio.Lock()
 
     def forget_connections(self) -> None:
         """Drop every connection without closing it, and be as before `open`.
@@ -193,7 +206,7 @@ class SqliteStore(SqlStore):
         self._writer = self._engine(pool_size=1)
         await asyncio.to_thread(self._try, self._writer)
         # An in-memory database exists in one connection only: there, reads take turns with writes.
-        self._reader = self._writer if self.in_memory else self._engine(pool_size=READERS + 1)
+        self._reader = self._writer if self.in_memory else self._engine(pool_size=READERS + 2)
         if await self._patiently(self._version) != HEAD:
             await asyncio.to_thread(import_module, "alembic.command")  # slow: not on the loop, not under the lock
             async with self._transaction() as link:
@@ -216,6 +229,7 @@ class SqliteStore(SqlStore):
         for held in self._held:
             await held.connection.close()
         self._held, self._opened, self._pen, self._readers = [], 0, None, asyncio.LifoQueue()
+        self._watch = None
         if self._reader is not None and not self.in_memory:
             await self._checkpoint(self._reader, patience=0.1)
         await super()._disconnect()
@@ -235,6 +249,16 @@ class SqliteStore(SqlStore):
             yield link
         finally:
             self._readers.put_nowait(link)
+
+    async def stamp(self, scopes: Sequence[Scope]) -> Hashable:
+        """The number that SQLite changes when another connection commits; that of one which never writes."""
+        if self.in_memory:
+            return self._pen.changes if self._pen is not None else 0
+        with self._translated():
+            async with self._watching:
+                if self._watch is None:
+                    self._watch = await self._hold(connected(self._reader))
+                return id(self._watch), await self._watch.version()
 
     @asynccontextmanager
     async def _on_writer(self) -> AsyncIterator[Link]:
