@@ -166,7 +166,7 @@ class Recalling:
     async def _stamp(self, asked: Question) -> Hashable | None:
         """Of the store, for all that may be recalled, taken before anything is read."""
         who = asked.who
-        subject = [await self._subject(who)] if who.user_id is not None or who.session_id is not None else []
+        subject = [who.subject] if who.user_id is not None or who.session_id is not None else []
         return await self._store.stamp([*who.scopes, *subject])
 
     async def _gather(self, asked: Question, stamp: Hashable | None) -> tuple[Ranking, list[Fact]]:
@@ -330,7 +330,8 @@ class Recalling:
         jobs = await self._store.scan(where, order=[("created_at", "desc")], limit=MOST_PENDING)
         ids = tuple(one for job in jobs for one in waiting_ids(job))
         if not ids:
-            self._quiet.note(where, stamp)
+            if who.user_id is not None:  # else it is about somebody whose stamp this is not
+                self._quiet.note(where, stamp)
             return []
         told = Compare("role", "eq", "user")
         said = Where("message", subject=subject, ids=ids, test=Compare("deleted_at", "exists", False)).also(told)

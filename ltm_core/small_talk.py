@@ -19,7 +19,9 @@ _MISSPELLED = frozenset(_LISTS["misspelled"].split())
 _PHRASES = re.compile(rf"\b(?:{'|'.join(_LISTS['phrases'])})(?!\w)")
 
 # Laughter, humming and the like, however long they are.
-_SOUND = re.compile(r"[ae]?(?:(?:[hj]+a+){2,}h?|(?:h[eiou]+){2,}h?|hm+|m+h*m+|a+h+|o+h+|u+h+|e+h+|a+w+|u+m+|l(?:o+l)+|x+d+)")
+_SOUND = re.compile(
+    r"[ae]?(?:(?:[hj]+a+){2,}h?|(?:h[eiou]+){2,}h?|hm+|m+h*m+|a+h+|o+h+|u+h+|e+h+|a+w+|u+m+|l(?:o+l)+|x+d+)"
+)
 _FACES = re.compile(r"(?<!\w)(?:[:;=8x]['-]?[()\[\]dpo3/\\|*]+|<3+|:\w+:)(?!\w)", re.IGNORECASE)
 _DRAWN, _LONG = re.compile(r"(\w)\1+"), re.compile(r"(\w)\1\1")
 # "Thanks Ana!": whom one greets or thanks. Not with a question mark, which may ask about them.

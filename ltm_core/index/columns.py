@@ -39,6 +39,10 @@ class Columns(Protocol):
         """What stands at these places."""
         ...
 
+    def values(self, column: Column, places: Sequence[int]) -> list[float]:
+        """The same as plain numbers."""
+        ...
+
     def where(self, column: Rows, wanted: int) -> Column:
         """1 where `column` is `wanted`, else 0."""
         ...
@@ -123,6 +127,9 @@ class Lists:
 
     def take(self, column: Column, places: Rows) -> Column:  # noqa: D102
         return [column[place] for place in places]
+
+    def values(self, column: Column, places: Sequence[int]) -> list[float]:  # noqa: D102
+        return [float(column[place]) for place in places]
 
     def where(self, column: Rows, wanted: int) -> Column:  # noqa: D102
         return [float(one == wanted) for one in column]
@@ -221,11 +228,15 @@ class Arrays:
     def take(self, column: Column, places: Rows) -> Column:  # noqa: D102
         return column[places]
 
+    def values(self, column: Column, places: Sequence[int]) -> list[float]:  # noqa: D102
+        return column[places].astype(float).tolist()  # type: ignore[no-any-return]
+
     def where(self, column: Rows, wanted: int) -> Column:  # noqa: D102
         return (column == wanted).astype(float)
 
     def counted(self, rows: Rows) -> Counted:  # noqa: D102
-        if len(rows) * 16 < (int(rows.max()) if len(rows) else 1):
+        most = int(rows.max()) if len(rows) else 0
+        if most > SMALL and len(rows) * 16 < most:
             return self._runs(self._np.sort(rows))
         counts = self._np.bincount(rows)
         own = counts.nonzero()[0]
@@ -233,9 +244,10 @@ class Arrays:
 
     def _runs(self, ordered: Rows) -> Counted:
         """What `numpy.unique` gives for ascending numbers, without what that costs for few."""
-        edges = self._np.flatnonzero(ordered[1:] != ordered[:-1]) + 1
-        starts = self._np.concatenate(([0], edges)) if len(ordered) else edges
-        return ordered[starts], self._np.diff(starts, append=len(ordered))
+        changes = (ordered[1:] != ordered[:-1]).nonzero()[0]
+        edges = self._np.zeros(len(changes) + 2, dtype=changes.dtype)
+        edges[1:-1], edges[-1] = changes + 1, len(ordered)
+        return ordered[edges[:-1]], edges[1:] - edges[:-1]
 
     def kept(self, numbers: Rows, marks: Rows) -> Rows:  # noqa: D102
         return numbers[marks != 0]
@@ -310,6 +322,7 @@ class Arrays:
         return [int(row) for row in self._np.flatnonzero(living >= least)]
 
 
+SMALL = 8192  # rows that are counted as fast as a few of them are sorted
 FEW = 256  # rows that plain Python goes through as fast as numpy
 
 

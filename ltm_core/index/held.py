@@ -97,9 +97,7 @@ class Indexes:
                 self._held.pop(_wall(held.where), None)
         return await self._all(wheres, now, stamp)
 
-    async def messages(
-        self, subject: Scope, now: datetime, stamp: Hashable | None = None
-    ) -> list[Memories] | None:
+    async def messages(self, subject: Scope, now: datetime, stamp: Hashable | None = None) -> list[Memories] | None:
         """The messages of a subject; None where they are too many to be held. `stamp` as in `facts`."""
         where = messages_of(subject)
         held = self._held.get(_wall(where))
@@ -112,9 +110,7 @@ class Indexes:
         """Whether index and database agree; asked again where somebody wrote in between."""
         return await changed(held, now) or await changed(held, now)
 
-    async def _all(
-        self, wheres: Sequence[Where], now: datetime, stamp: Hashable | None
-    ) -> list[Memories] | None:
+    async def _all(self, wheres: Sequence[Where], now: datetime, stamp: Hashable | None) -> list[Memories] | None:
         found = []
         for where in wheres:
             held = self._held.get(_wall(where)) or await self._load(where, now)

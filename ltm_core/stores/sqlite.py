@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Sequenc
 from contextlib import asynccontextmanager, suppress
 from importlib import import_module
 from typing import Any
+from uuid import uuid4
 from weakref import WeakSet
 
 import aiosqlite
@@ -191,6 +192,7 @@ class SqliteStore(SqlStore):
         self._pen: SqliteLink | None = None
         self._readers: asyncio.LifoQueue[SqliteLink] = asyncio.LifoQueue()
         self._watch: SqliteLink | None = None
+        self._opening_id = uuid4().hex
         self._watching = asyncio.Lock()
 
     def forget_connections(self) -> None:
@@ -229,7 +231,7 @@ class SqliteStore(SqlStore):
         for held in self._held:
             await held.connection.close()
         self._held, self._opened, self._pen, self._readers = [], 0, None, asyncio.LifoQueue()
-        self._watch = None
+        self._watch, self._opening_id = None, uuid4().hex
         if self._reader is not None and not self.in_memory:
             await self._checkpoint(self._reader, patience=0.1)
         await super()._disconnect()
@@ -253,12 +255,12 @@ class SqliteStore(SqlStore):
     async def stamp(self, scopes: Sequence[Scope]) -> Hashable:
         """The number that SQLite changes when another connection commits; that of one which never writes."""
         if self.in_memory:
-            return self._pen.changes if self._pen is not None else 0
+            return self._opening_id, self._pen.changes if self._pen is not None else 0
         with self._translated():
             async with self._watching:
                 if self._watch is None:
                     self._watch = await self._hold(connected(self._reader))
-                return id(self._watch), await self._watch.version()
+                return self._opening_id, await self._watch.version()
 
     @asynccontextmanager
     async def _on_writer(self) -> AsyncIterator[Link]:

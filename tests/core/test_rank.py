@@ -85,7 +85,7 @@ def signalled(query: str, kind: str, items: Sequence[Item], ops: Columns | None)
         places[layer, parts[layer].rows[record.id]] = one
     asked = Asked(query, parts, NOW, days_in(query, NOW), are_facts=kind == "fact")
     scores = Scores(asked, weights(kind, vectors=False), ALSO)
-    return [replace(one, signals=scores.signals(*place)) for place, one in places.items()]
+    return [replace(one, signals=said) for one, said in zip(places.values(), scores.signals(list(places)), strict=True)]
 
 
 def texts(ranked: Sequence[Ranked]) -> list[str]:

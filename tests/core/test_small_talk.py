@@ -45,7 +45,9 @@ def test_no_short_question_is_small_talk(text: str) -> None:
     assert not is_small_talk(text)
 
 
-@pytest.mark.parametrize("text", ["Thnaks!", "heyyyy", "👍", ":)", "...", "Thanks Ana!", "Hello, my friend", "sooo cool"])
+@pytest.mark.parametrize(
+    "text", ["Thnaks!", "heyyyy", "👍", ":)", "...", "Thanks Ana!", "Hello, my friend", "sooo cool"]
+)
 def test_misspelled_drawn_out_and_wordless_small_talk_is_small_talk(text: str) -> None:
     assert is_small_talk(text)
 

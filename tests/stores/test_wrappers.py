@@ -113,6 +113,7 @@ async def test_every_verb_reaches_the_wrapped_store_with_what_it_was_given(name:
     given: dict[str, Any] = {
         "writes": [Put(fact(ANN, "a"))],
         "where": of(ANN),
+        "scopes": [ANN],
         "order": [("created_at", "desc")],
         "limit": 7,
         "after": (None, "x"),
