@@ -9,7 +9,6 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from importlib.resources import files
 from itertools import pairwise
-from os.path import commonprefix
 
 from .words import STOP_WORDS, terms, words
 
@@ -31,12 +30,15 @@ _CALLED = re.compile(
 )
 
 PHRASE = "."  # stands for a phrase
+MOST_CHARS = 200  # of small talk
 _ASKING = frozenset(["how", "what", "when", "where", "which", "who", "whom", "whose", "why"])
 _PAST = frozenset(["did", "had", "was", "were"])
-_AUXILIARY = _PAST | frozenset("am are is do does has have can could will would should may might".split())
+_AUXILIARY = _PAST | frozenset(["am", "are", "is", "do", "does", "has", "have", "can", "could", "will", "would"])
+    ["am", "are", "is", "do", "does", "has", "have", "can", "could", "will", "would", "should"]
+)
 _FIRST_OR_THIRD = frozenset(["i", "we", "he", "she", "they"])
 _SUBJECT = _FIRST_OR_THIRD | frozenset(["it", "that", "this", "you"])
-_WANTING = frozenset("want wanna need tell show give find get help explain about".split())
+_WANTING = frozenset(["want", "wanna", "need", "tell", "show", "give", "find", "get", "help", "explain", "about"])
 _OWN = frozenset(["my", "mine", "our", "ours"])
 
 
@@ -49,6 +51,8 @@ def is_small_talk(text: str, known: Collection[str] = ()) -> bool:
     >>> is_small_talk("Thnaks, sounds great!"), is_small_talk("👍"), is_small_talk("Hello, who am I?")
     (True, True, False)
     """
+    if len(text) > MOST_CHARS:
+        return False
     is_talk, strange = _read(text)
     return is_talk and strange.isdisjoint(known)
 
@@ -111,11 +115,10 @@ def _is_slip(word: str, meant: str) -> bool:
     """Whether a word differs from another by one letter or by two that changed places, and not by the first."""
     if word[0] != meant[0]:
         return False
-    begin = len(commonprefix([word, meant]))
+    begin = next((place for place, (one, two) in enumerate(zip(word, meant, strict=False)) if one != two), len(meant))
     one, two = word[begin:], meant[begin:]
-    end = len(commonprefix([one[::-1], two[::-1]]))
-    one, two = one[: len(one) - end], two[: len(two) - end]
-    return max(len(one), len(two)) <= 1 or (len(one) == 2 and one == two[::-1])
+    is_swapped = one[:2] == two[1::-1] and one[2:] == two[2:]
+    return is_swapped or one[1:] == two[1:] or one[1:] == two or one == two[1:]
 
 
 def _asks(said: Sequence[str], *, is_marked: bool) -> bool:

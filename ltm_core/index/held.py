@@ -49,8 +49,8 @@ class Indexes:
 
     An index only proposes. Whoever recalls reads what was proposed from the database, under the wall and with every
     condition; so whatever was deleted, archived, ended, moved or erased a moment ago is not recalled, be an index as
-    old as it may. Where the stamp of the store says that nobody has written, an index is as young as it can be. Else two
-    short queries bring it up to date:
+    old as it may. Where the stamp of the store says that nobody has written, an index is as young as it can be. Else
+    two short queries bring it up to date:
 
     - facts: those changed since the last look (by `updated_at`, with slack for clocks and commits), and how many;
     - messages: conversations that went on or were edited since (by their heads), what is new or edited in them, and how

@@ -71,7 +71,8 @@ def fit(
 
     Room goes to `pending` (as `fit_pending` gave it), then to `stable`, at most half of `max_tokens`, then to `ranked`.
     With `by_size`, a memory of twice the size must matter more to be taken where room is short.
-    With `needs_use`, what has no relevance at all is left out. What stands in the stable block already takes no room a second time. `limit` counts each kind apart. The
+    With `needs_use`, what has no relevance at all is left out.
+    What stands in the stable block already takes no room a second time. `limit` counts each kind apart. The
     sum of all prices never exceeds `max_tokens`; the reasons for up to 100 of the others are given.
     """
     room = math.inf if max_tokens is None else max_tokens

@@ -8,7 +8,7 @@ no text of a user is part of a key.
     prefix:{subject}:e:<kind>:<column>:<value hash>:<wall>  sorted set: ids that have a value
     prefix:{subject}:t:<kind>:<term hash>:<wall>            sorted set: ids that have a word
     prefix:{subject}:due:<kind>                             sorted set: ids by due time
-    prefix:{subject}:about                                  hash: names, number of records, last change, last one of vectors
+    prefix:{subject}:about                                  hash: names, number of records, stamps
     prefix:{subject}:held                                   hash: a prepared batch (cluster)
     prefix:{owner}:in                                       set: subjects among which an owner has records
     prefix:{claims:<bucket>}                                hash: record -> subjects in which it may lie
