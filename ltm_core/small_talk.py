@@ -34,8 +34,6 @@ MOST_CHARS = 200  # of small talk
 _ASKING = frozenset(["how", "what", "when", "where", "which", "who", "whom", "whose", "why"])
 _PAST = frozenset(["did", "had", "was", "were"])
 _AUXILIARY = _PAST | frozenset(["am", "are", "is", "do", "does", "has", "have", "can", "could", "will", "would"])
-    ["am", "are", "is", "do", "does", "has", "have", "can", "could", "will", "would", "should"]
-)
 _FIRST_OR_THIRD = frozenset(["i", "we", "he", "she", "they"])
 _SUBJECT = _FIRST_OR_THIRD | frozenset(["it", "that", "this", "you"])
 _WANTING = frozenset(["want", "wanna", "need", "tell", "show", "give", "find", "get", "help", "explain", "about"])
