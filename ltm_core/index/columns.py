@@ -308,9 +308,9 @@ class Arrays:
         return float(living.sum()), float(living @ living)
 
     def mixed(self, columns: Sequence[tuple[float, float, Column]], size: int) -> Column:  # noqa: D102
-        total = self.zeros(size)
-        for weight, centre, column in columns:
-            total += weight * (column - centre)
+        total = self._np.full(size, -math.fsum(weight * centre for weight, centre, _ in columns))
+        for weight, _, column in columns:
+            total += weight * column
         return total
 
     def top(self, column: Column, alive: Rows, count: int) -> list[int]:  # noqa: D102
