@@ -113,7 +113,8 @@ def _is_slip(word: str, meant: str) -> bool:
     """Whether a word differs from another by one letter or by two that changed places, and not by the first."""
     if word[0] != meant[0]:
         return False
-    begin = next((place for place, (one, two) in enumerate(zip(word, meant, strict=False)) if one != two), len(meant))
+    pairs = enumerate(zip(word, meant, strict=False))
+    begin = next((place for place, (one, two) in pairs if one != two), min(len(word), len(meant)))
     one, two = word[begin:], meant[begin:]
     is_swapped = one[:2] == two[1::-1] and one[2:] == two[2:]
     return is_swapped or one[1:] == two[1:] or one[1:] == two or one == two[1:]

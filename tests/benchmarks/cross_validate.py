@@ -50,7 +50,7 @@ def asked(talk: dict[str, Any], what: str, names: Sequence[str], memory: Memory)
         if not evidence or str(question["category"]).startswith("5"):
             continue
         recalled = memory.recall(question["text"], user_id=talk["id"], include=(what,), limit=None, pending=False)
-        found = [*recalled.facts, *recalled.messages]
+        found: list[Any] = [*recalled.facts, *recalled.messages]
         held = [one.metadata["turns"] if what == "facts" else [one.metadata["id"]] for one in found]
         signals = numpy.array([[one.signals.get(name, 0.0) for name in names] for one in found])
         yield Asked(talk["id"], signals, numpy.array([[turn in some for turn in evidence] for some in held]))

@@ -53,6 +53,11 @@ def test_misspelled_drawn_out_and_wordless_small_talk_is_small_talk(text: str) -
     assert is_small_talk(text)
 
 
+@pytest.mark.parametrize("text", ["mor", "thankless", "morningstar", "pleasant", "ours"])
+def test_a_word_that_differs_by_more_than_a_letter_is_not_taken_for_a_misspelled_one(text: str) -> None:
+    assert not is_small_talk(text)
+
+
 NONE = """thanks, and my address?|was it good?|hi, restaurants nearby|bee|good restaurants|tomorrow|monday evening
 Ok Greta?|hey, tell me about Rome|my best friend|morning routine|Greta| |"""
 
