@@ -92,7 +92,7 @@ class Indexes:
         wheres = [facts_in(scope, namespace) for scope in scopes]
         found = [self._held.get(_wall(where)) for where in wheres]
         known = [held for held in found if held is not None]
-        if not (_is_quiet(known, stamp, now) or await self._agrees(self._facts_changed, known, now)):
+        if not await self._agrees(known, stamp, now, lambda: self._facts_changed(known, now)):
             for held in known:
                 self._held.pop(_wall(held.where), None)
         return await self._all(wheres, now, stamp)
@@ -101,24 +101,30 @@ class Indexes:
         """The messages of a subject; None where they are too many to be held. `stamp` as in `facts`."""
         where = messages_of(subject)
         held = self._held.get(_wall(where))
-        known = [] if held is None else [held]
-        if not (_is_quiet(known, stamp, now) or await self._agrees(self._messages_changed, held, now)):
+        if held and not await self._agrees([held], stamp, now, lambda: self._messages_changed(held, now)):
             self._held.pop(_wall(where), None)
         return await self._all([where], now, stamp)
 
-    async def _agrees(self, changed: Callable[[Any, datetime], Awaitable[bool]], held: Any, now: datetime) -> bool:
-        """Whether index and database agree; asked again where somebody wrote in between."""
-        return await changed(held, now) or await changed(held, now)
+    async def _agrees(
+        self, known: Sequence[Held], stamp: Hashable | None, now: datetime, changed: Callable[[], Awaitable[bool]]
+    ) -> bool:
+        """Whether indexes and database agree; asked again where somebody wrote in between."""
+        if _is_quiet(known, stamp, now):
+            return True
+        if not (await changed() or await changed()):
+            return False
+        for held in known:
+            held.stamp = stamp
+        return True
 
     async def _all(self, wheres: Sequence[Where], now: datetime, stamp: Hashable | None) -> list[Memories] | None:
         found = []
         for where in wheres:
-            held = self._held.get(_wall(where)) or await self._load(where, now)
+            held = self._held.get(_wall(where)) or await self._load(where, now, stamp)
             if held is None:
                 return None
             if self._held.setdefault(_wall(where), held) is held:
                 self._held.move_to_end(_wall(where))
-            held.stamp = stamp
             found.append(held)
             if self._vectors is not None and held.memories.bare:
                 await self._find_vectors(self._vectors, held, now)
@@ -126,14 +132,14 @@ class Indexes:
             self._make_room(len(wheres))
         return [held.memories for held in found]
 
-    async def _load(self, where: Where, now: datetime) -> Held | None:
+    async def _load(self, where: Where, now: datetime, stamp: Hashable | None) -> Held | None:
         async with self._locks.setdefault(_wall(where), asyncio.Lock()):
             held = self._held.get(_wall(where))
             if held is not None:
                 return held
             if await self._store.count(where) > self._most_rows:
                 return None
-            held = Held(where, Memories(), now)
+            held = Held(where, Memories(), now, stamp)
             async for record in self._every(where, _IN_ORDER[where.kind]):
                 self._take(held, record, now)
             return held

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ltm_core import AsyncMemory
+from ltm_core.index.held import Indexes
+from ltm_core.index.memories import Memories
 from ltm_core.index.quiet import Quiet
-from ltm_core.stores.base import All, Compare, Put, Where
+from ltm_core.stores.base import All, Compare, Put, Record, Where
+from ltm_core.stores.memory import DictStore
 from ltm_core.stores.redis.layout import descending, ranged
 from ltm_core.stores.redis.store import RedisStore
 from ltm_core.stores.sqlite import SqliteStore
@@ -78,6 +83,36 @@ def test_any_value_may_be_compared_with(value: object) -> None:
         among = ranged("fact", Compare("updated_at", operator, value))
         if among is not None:
             assert descending(value) in (among.least, among.most)
+
+
+async def test_what_is_written_while_an_index_is_read_is_found_by_the_next_recall() -> None:
+    read, go_on = asyncio.Event(), asyncio.Event()
+
+    class Slow(DictStore):
+        async def scan(self, where: Where, **how: Any) -> list[Record]:
+            found = await super().scan(where, **how)
+            read.set()
+            await go_on.wait()
+            return found
+
+    store = Slow()
+    indexes = Indexes(store)
+
+    async def found() -> list[Memories] | None:
+        return await indexes.facts([ANN], "", NOW, await store.stamp([ANN]))
+
+    def told(name: str) -> Record:
+        return fact(ANN, name, key=name, namespace="", created_at=NOW, updated_at=NOW)
+
+    await put(store, told("a"))
+    one = asyncio.create_task(found())
+    await read.wait()
+    await put(store, told("b"))
+    other = asyncio.create_task(found())
+    go_on.set()
+    await asyncio.gather(one, other)
+    (memories,) = await found() or []
+    assert len(memories) == 2
 
 
 def test_quiet_forgets_the_oldest_and_knows_nothing_without_a_stamp() -> None:
