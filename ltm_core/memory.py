@@ -225,8 +225,8 @@ class AsyncMemory:
             strategy: `relevant`, `recent`, `all`, or a callable that ranks (`ltm_core.policies.Ranking`).
             limit: Most facts, most messages and most summaries that come back; None for all.
             max_tokens: Most tokens of `Recalled.text`; None for no bound.
-            min_relevance: From 0 to 1: about how probable it must be that an item is of use. 0.001 keeps common small
-                talk from recalling anything, and what was asked for from being lost.
+            min_relevance: From 0 to 1: about how probable it must be that an item is of use. Small talk ("thanks!")
+                recalls nothing with `relevant`, whatever stands here.
             include: Some of `facts`, `messages` and `summaries` (of sessions; the present one of each).
             filters: `{"category": "work", "importance": {"gte": 0.5}, "tags": ["ui"]}`, for facts.
             pending: Whether to show what was told but is not learned yet; `elsewhere` leaves out what was told in this

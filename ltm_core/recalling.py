@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
@@ -19,6 +19,7 @@ from .home import call
 from .index.embedded import Embedded
 from .index.held import Indexes
 from .index.memories import Memories
+from .index.quiet import Quiet
 from .learn.turns import WAITING, Turns
 from .learn.worker import waiting_ids
 from .model import Fact, Message, Recalled, Remembered, Summary
@@ -43,6 +44,7 @@ from .recall.render import line, pending_line
 from .recall.signals import Asked, Scores
 from .records import fact_of, message_of
 from .scope import Identity, MemoryScope, Scope
+from .small_talk import is_small_talk
 from .stores.base import Compare, Condition, Record, Store, Where
 from .vectors import pack, unpack
 from .versions import Moment
@@ -103,12 +105,15 @@ class Recalling:
         vectors = store if isinstance(store, Embedded) else None
         self._vectors = vectors
         self.indexes = Indexes(store, vectors)
+        self._quiet = Quiet()
 
     async def recall(self, asked: Question) -> Recalled:
         """What `asked` is about, ranked, within its budget, and as text. Raises `ScopeError` for a foreign session."""
+        stamp = await self._stamp(asked)
         await self._check_session(asked.who)
-        waiting = await self._pending(asked)  # before the facts: what is learned in between is seen twice, not never
-        given, stable = await self._gather(asked)
+        # before the facts: what is learned in between is seen twice, not never
+        waiting = await self._pending(asked, stamp)
+        given, stable = await self._gather(asked, stamp)
         ranked = await self._linked(asked, await self._reranked(asked, self._ranked(asked, given)))
         if asked.neighbours:
             ranked = await self._with_neighbours(asked, ranked)
@@ -120,6 +125,7 @@ class Recalling:
             limit=asked.limit,
             max_tokens=asked.max_tokens,
             min_relevance=asked.min_relevance if asked.query.strip() else 0.0,
+            needs_use=asked.strategy == "relevant" and is_small_talk(asked.query),
             by_size=asked.strategy == "relevant",
             prices=self._prices,
         )
@@ -156,12 +162,19 @@ class Recalling:
     ) -> Ranking:
         """The best facts of these scopes for `query`, for ranking."""
         now = self._policies.clock()
-        kind = await self._kind(*await self._visible(viewer, namespace, now), query, now, dates=True)
+        stamp = await self._store.stamp(viewer.scopes)
+        kind = await self._kind(*await self._visible(viewer, namespace, now, stamp), query, now, dates=True)
         found = await self._read(kind, filters, "relevant", limit)
         items = items_of(found, viewer.scopes, now, None)
         return Ranking(query, words.terms(query), items, kind.asked.total, now, kind.asked.vector is not None)
 
-    async def _gather(self, asked: Question) -> tuple[Ranking, list[Fact]]:
+    async def _stamp(self, asked: Question) -> Hashable | None:
+        """Of the store, for all that may be recalled, taken before anything is read."""
+        who = asked.who
+        subject = [who.subject] if who.user_id is not None or who.session_id is not None else []
+        return await self._store.stamp([*who.scopes, *subject])
+
+    async def _gather(self, asked: Question, stamp: Hashable | None) -> tuple[Ranking, list[Fact]]:
         """The candidates of all kinds, and the facts of the stable block."""
         now = asked.moment.at if asked.moment else self._policies.clock()
         strategy = asked.strategy if isinstance(asked.strategy, str) else ""
@@ -169,11 +182,10 @@ class Recalling:
         stable: list[Fact] = []
         kinds: list[_Kind] = []
         if "facts" in asked.include:
-            facts = self._past_facts if asked.moment else self._facts
-            kinds.append(await facts(asked, now))
+            kinds.append(await (self._past_facts(asked, now) if asked.moment else self._facts(asked, now, stamp)))
             stable = await self._stable(asked, kinds[0])
         if "messages" in asked.include:
-            kinds.append(await self._messages(asked, now))
+            kinds.append(await self._messages(asked, now, stamp))
         if "summaries" in asked.include:
             kinds.append(await self._summaries(asked, now))
         session = Scope.session(asked.who.session_id, asked.who.tenant) if asked.who.session_id else None
@@ -188,12 +200,15 @@ class Recalling:
         has_vectors = any(kind.asked.vector is not None for kind in kinds)
         return Ranking(asked.query, words.terms(asked.query), items, total, now, has_vectors), stable
 
-    async def _facts(self, asked: Question, now: datetime) -> _Kind:
-        return await self._kind(*await self._visible(asked.who, asked.namespace, now), asked.query, now, asked.dates)
+    async def _facts(self, asked: Question, now: datetime, stamp: Hashable | None) -> _Kind:
+        visible = await self._visible(asked.who, asked.namespace, now, stamp)
+        return await self._kind(*visible, asked.query, now, asked.dates)
 
-    async def _visible(self, viewer: Viewer, namespace: str, now: datetime) -> tuple[Where, list[Memories] | None]:
+    async def _visible(
+        self, viewer: Viewer, namespace: str, now: datetime, stamp: Hashable | None
+    ) -> tuple[Where, list[Memories] | None]:
         where = visible_facts(viewer, namespace, now)
-        return where, await self.indexes.facts(viewer.scopes, namespace, now)
+        return where, await self.indexes.facts(viewer.scopes, namespace, now, stamp)
 
     async def _past_facts(self, asked: Question, now: datetime) -> _Kind:
         """The facts of another time, out of the history; no vectors were kept of them."""
@@ -205,8 +220,8 @@ class Recalling:
         question = Asked(asked.query, held or (), now, days, are_facts=True)
         return _Kind(visible_facts(asked.who, asked.namespace, now), question, past)
 
-    async def _messages(self, asked: Question, now: datetime) -> _Kind:
-        held = await self.indexes.messages(asked.who.subject, now)
+    async def _messages(self, asked: Question, now: datetime, stamp: Hashable | None) -> _Kind:
+        held = await self.indexes.messages(asked.who.subject, now, stamp)
         return await self._kind(_until(visible_messages(asked.who, now), asked), held, asked.query, now, asked.dates)
 
     async def _summaries(self, asked: Question, now: datetime) -> _Kind:
@@ -306,7 +321,7 @@ class Recalling:
         found = await kind.store.scan(replace(kind.where, ids=ids)) if ids else []
         return stable_facts(map(fact_of, await unshadowed(kind.store, kind.where, found)))
 
-    async def _pending(self, asked: Question) -> list[Message]:
+    async def _pending(self, asked: Question, stamp: Hashable | None) -> list[Message]:
         """What the person told and is not learned yet, newest last."""
         who = asked.who
         if not asked.pending or asked.moment or (who.user_id is None and who.session_id is None):
@@ -315,9 +330,13 @@ class Recalling:
         where = Where("job", subject=subject, test=Compare("status", "eq", WAITING))
         if asked.pending == "elsewhere":
             where = where.also(Compare("session_id", "ne", who.session_id))
+        if self._quiet.holds(where, stamp):
+            return []
         jobs = await self._store.scan(where, order=[("created_at", "desc")], limit=MOST_PENDING)
         ids = tuple(one for job in jobs for one in waiting_ids(job))
         if not ids:
+            if who.user_id is not None:  # else it is about somebody whose stamp this is not
+                self._quiet.note(where, stamp)
             return []
         told = Compare("role", "eq", "user")
         said = Where("message", subject=subject, ids=ids, test=Compare("deleted_at", "exists", False)).also(told)

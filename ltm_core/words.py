@@ -19,23 +19,6 @@ _UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u3040-\u30ff\u3400-\u9fff\uf
 # What questions and chatter are made of: words that are never a reason to recall something.
 STOP_WORDS = frozenset((files(__package__) / "stop_words.txt").read_text(encoding="utf-8").split())
 
-# What small talk is made of: where a text is such words and phrases and stop words, there is nothing to recall.
-_CHATTER = (files(__package__) / "chatter.txt").read_text(encoding="utf-8").split("\n")
-_ASKING = frozenset(["how", "what", "when", "where", "which", "who", "whom", "why"])
-_PHRASES = re.compile(rf"\b(?:{'|'.join(sorted(filter(None, _CHATTER), key=len, reverse=True))})\b")
-
-
-def is_small_talk(text: str) -> bool:
-    """Whether `text` says nothing that anything could be recalled for. What asks something is no small talk.
-
-    >>> is_small_talk("Thanks, sounds great!"), is_small_talk("👍"), is_small_talk("Hello, who am I?")
-    (True, True, False)
-    """
-    said = " ".join(words(text))
-    rest = _PHRASES.sub(" ", said)
-    left = frozenset(rest.split())
-    return bool(text.strip()) and (rest != said or not said) and left <= STOP_WORDS - _ASKING
-
 
 def _stemmed(word: str) -> str:
     return word if word.isdecimal() else _stem(word)  # numbers are many, and have no endings

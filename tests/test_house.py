@@ -22,6 +22,7 @@ FLOORS = (
     (
         "model",
         "words",
+        "small_talk",
         "dates",
         "values",
         "attributes",

@@ -39,6 +39,10 @@ class Columns(Protocol):
         """What stands at these places."""
         ...
 
+    def values(self, column: Column, places: Sequence[int]) -> list[float]:
+        """The same as plain numbers."""
+        ...
+
     def where(self, column: Rows, wanted: int) -> Column:
         """1 where `column` is `wanted`, else 0."""
         ...
@@ -123,6 +127,9 @@ class Lists:
 
     def take(self, column: Column, places: Rows) -> Column:  # noqa: D102
         return [column[place] for place in places]
+
+    def values(self, column: Column, places: Sequence[int]) -> list[float]:  # noqa: D102
+        return [float(column[place]) for place in places]
 
     def where(self, column: Rows, wanted: int) -> Column:  # noqa: D102
         return [float(one == wanted) for one in column]
@@ -221,15 +228,26 @@ class Arrays:
     def take(self, column: Column, places: Rows) -> Column:  # noqa: D102
         return column[places]
 
+    def values(self, column: Column, places: Sequence[int]) -> list[float]:  # noqa: D102
+        return column[places].astype(float).tolist()  # type: ignore[no-any-return]
+
     def where(self, column: Rows, wanted: int) -> Column:  # noqa: D102
         return (column == wanted).astype(float)
 
     def counted(self, rows: Rows) -> Counted:  # noqa: D102
-        if len(rows) * 16 < (int(rows.max()) if len(rows) else 1):
-            return self._np.unique(rows, return_counts=True)
+        most = int(rows.max()) if len(rows) else 0
+        if most > SMALL and len(rows) * 16 < most:
+            return self._runs(self._np.sort(rows))
         counts = self._np.bincount(rows)
         own = counts.nonzero()[0]
         return own, counts[own]
+
+    def _runs(self, ordered: Rows) -> Counted:
+        """What `numpy.unique` gives for ascending numbers, without what that costs for few."""
+        changes = (ordered[1:] != ordered[:-1]).nonzero()[0]
+        edges = self._np.zeros(len(changes) + 2, dtype=changes.dtype)
+        edges[1:-1], edges[-1] = changes + 1, len(ordered)
+        return ordered[edges[:-1]], edges[1:] - edges[:-1]
 
     def kept(self, numbers: Rows, marks: Rows) -> Rows:  # noqa: D102
         return numbers[marks != 0]
@@ -257,7 +275,8 @@ class Arrays:
     def behind(self, first: Rows, second: Rows) -> Rows:  # noqa: D102
         if not len(first) or not len(second):
             return second[:0]
-        return self._np.intersect1d(first + 1, second, assume_unique=True)
+        places = first.searchsorted(second - 1)  # both ascend
+        return second[first.take(places, mode="clip") == second - 1]
 
     def late(self, positions: Rows, ends: Rows, most: int) -> Rows:  # noqa: D102
         return positions[positions >= ends - most]
@@ -289,9 +308,9 @@ class Arrays:
         return float(living.sum()), float(living @ living)
 
     def mixed(self, columns: Sequence[tuple[float, float, Column]], size: int) -> Column:  # noqa: D102
-        total = self.zeros(size)
-        for weight, centre, column in columns:
-            total += weight * (column - centre)
+        total = self._np.full(size, -math.fsum(weight * centre for weight, centre, _ in columns))
+        for weight, _, column in columns:
+            total += weight * column
         return total
 
     def top(self, column: Column, alive: Rows, count: int) -> list[int]:  # noqa: D102
@@ -303,6 +322,7 @@ class Arrays:
         return [int(row) for row in self._np.flatnonzero(living >= least)]
 
 
+SMALL = 8192  # rows that are counted as fast as a few of them are sorted
 FEW = 256  # rows that plain Python goes through as fast as numpy
 
 

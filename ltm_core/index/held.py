@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from importlib.util import find_spec
@@ -38,6 +38,7 @@ class Held:
     where: Where
     memories: Memories
     seen_at: datetime
+    stamp: Hashable | None = None  # of the store, before it was last looked into
     is_new: bool = True
     vectors_at: datetime | None = None
     numbers: dict[str, int] = field(default_factory=dict)  # the last message of each conversation
@@ -48,7 +49,8 @@ class Indexes:
 
     An index only proposes. Whoever recalls reads what was proposed from the database, under the wall and with every
     condition; so whatever was deleted, archived, ended, moved or erased a moment ago is not recalled, be an index as
-    old as it may. What keeps an index young, in two short queries for each recall:
+    old as it may. Where the stamp of the store says that nobody has written, an index is as young as it can be. Else
+    two short queries bring it up to date:
 
     - facts: those changed since the last look (by `updated_at`, with slack for clocks and commits), and how many;
     - messages: conversations that went on or were edited since (by their heads), what is new or edited in them, and how
@@ -80,32 +82,45 @@ class Indexes:
         """In a forked child: what is locked is locked in the parent."""
         self._locks = WeakValueDictionary()
 
-    async def facts(self, scopes: Sequence[Scope], namespace: str, now: datetime) -> list[Memories] | None:
-        """The facts of each scope; None where they are too many to be held."""
+    async def facts(
+        self, scopes: Sequence[Scope], namespace: str, now: datetime, stamp: Hashable | None = None
+    ) -> list[Memories] | None:
+        """The facts of each scope; None where they are too many to be held.
+
+        `stamp` is that of the store, taken before.
+        """
         wheres = [facts_in(scope, namespace) for scope in scopes]
         found = [self._held.get(_wall(where)) for where in wheres]
         known = [held for held in found if held is not None]
-        if known and not await self._agrees(self._facts_changed, known, now):
+        if not await self._agrees(known, stamp, now, lambda: self._facts_changed(known, now)):
             for held in known:
                 self._held.pop(_wall(held.where), None)
-        return await self._all(wheres, now)
+        return await self._all(wheres, now, stamp)
 
-    async def messages(self, subject: Scope, now: datetime) -> list[Memories] | None:
-        """The messages of a subject; None where they are too many to be held."""
+    async def messages(self, subject: Scope, now: datetime, stamp: Hashable | None = None) -> list[Memories] | None:
+        """The messages of a subject; None where they are too many to be held. `stamp` as in `facts`."""
         where = messages_of(subject)
         held = self._held.get(_wall(where))
-        if held is not None and not await self._agrees(self._messages_changed, held, now):
+        if held and not await self._agrees([held], stamp, now, lambda: self._messages_changed(held, now)):
             self._held.pop(_wall(where), None)
-        return await self._all([where], now)
+        return await self._all([where], now, stamp)
 
-    async def _agrees(self, changed: Callable[[Any, datetime], Awaitable[bool]], held: Any, now: datetime) -> bool:
-        """Whether index and database agree; asked again where somebody wrote in between."""
-        return await changed(held, now) or await changed(held, now)
+    async def _agrees(
+        self, known: Sequence[Held], stamp: Hashable | None, now: datetime, changed: Callable[[], Awaitable[bool]]
+    ) -> bool:
+        """Whether indexes and database agree; asked again where somebody wrote in between."""
+        if _is_quiet(known, stamp, now):
+            return True
+        if not (await changed() or await changed()):
+            return False
+        for held in known:
+            held.stamp = stamp
+        return True
 
-    async def _all(self, wheres: Sequence[Where], now: datetime) -> list[Memories] | None:
+    async def _all(self, wheres: Sequence[Where], now: datetime, stamp: Hashable | None) -> list[Memories] | None:
         found = []
         for where in wheres:
-            held = self._held.get(_wall(where)) or await self._load(where, now)
+            held = self._held.get(_wall(where)) or await self._load(where, now, stamp)
             if held is None:
                 return None
             if self._held.setdefault(_wall(where), held) is held:
@@ -117,14 +132,14 @@ class Indexes:
             self._make_room(len(wheres))
         return [held.memories for held in found]
 
-    async def _load(self, where: Where, now: datetime) -> Held | None:
+    async def _load(self, where: Where, now: datetime, stamp: Hashable | None) -> Held | None:
         async with self._locks.setdefault(_wall(where), asyncio.Lock()):
             held = self._held.get(_wall(where))
             if held is not None:
                 return held
             if await self._store.count(where) > self._most_rows:
                 return None
-            held = Held(where, Memories(), now)
+            held = Held(where, Memories(), now, stamp)
             async for record in self._every(where, _IN_ORDER[where.kind]):
                 self._take(held, record, now)
             return held
@@ -196,6 +211,15 @@ class Indexes:
         while total > self._most_bytes and len(self._held) > used:
             _, held = self._held.popitem(last=False)
             total -= held.memories.weight
+
+
+def _is_quiet(known: Sequence[Held], stamp: Hashable | None, now: datetime) -> bool:
+    """Whether nobody has written since these were looked at; then they hold `now` too."""
+    if any(stamp is None or held.stamp != stamp for held in known):
+        return False
+    for held in known:
+        held.seen_at = now
+    return True
 
 
 def facts_in(scope: Scope, namespace: str) -> Where:

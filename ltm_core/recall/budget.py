@@ -63,6 +63,7 @@ def fit(
     limit: int | None,
     max_tokens: int | None,
     min_relevance: float = 0.0,
+    needs_use: bool = False,
     by_size: bool = False,
     prices: Prices,
 ) -> Fitted:
@@ -70,6 +71,7 @@ def fit(
 
     Room goes to `pending` (as `fit_pending` gave it), then to `stable`, at most half of `max_tokens`, then to `ranked`.
     With `by_size`, a memory of twice the size must matter more to be taken where room is short.
+    With `needs_use`, what has no relevance at all is left out.
     What stands in the stable block already takes no room a second time. `limit` counts each kind apart. The
     sum of all prices never exceeds `max_tokens`; the reasons for up to 100 of the others are given.
     """
@@ -83,6 +85,7 @@ def fit(
         prices=prices,
         limit=math.inf if limit is None else limit,
         min_relevance=min_relevance,
+        needs_use=needs_use,
         shown=frozenset(fact.id for fact in kept),
         said=[_Said.of(fact) for fact in kept],
     )
@@ -168,6 +171,7 @@ class _Choice:
     prices: Prices
     limit: float
     min_relevance: float
+    needs_use: bool
     shown: frozenset[str]
     said: list[_Said]
     latest: _Said | None = None
@@ -185,6 +189,8 @@ class _Choice:
 
     def _objections(self, each: Ranked) -> Iterator[str]:
         content = each.item.content
+        if self.needs_use and not each.relevance:
+            yield "of no use for small talk"
         if each.relevance < self.min_relevance:
             yield f"relevance {each.relevance:.2f} is below {self.min_relevance:.2f}"
         if self.counts[type(content)] >= self.limit:

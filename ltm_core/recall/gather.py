@@ -42,8 +42,8 @@ class Proposed(Protocol):
         """The indexes and rows of the best, best first."""
         ...
 
-    def signals(self, number: int, row: int) -> dict[str, float]:
-        """What speaks for one of them."""
+    def signals(self, places: Sequence[tuple[int, int]]) -> Sequence[dict[str, float]]:
+        """What speaks for some of them, in their order."""
         ...
 
 
@@ -98,7 +98,9 @@ async def read_best(
             break
         records = await _those(store, wanted, ids)
         there = {record.id: record for record in await unshadowed(store, visible, records)}
-        found += [Found(there[one], proposed.signals(*place)) for one, place in ids.items() if one in there]
+        shown = {one: place for one, place in ids.items() if one in there}
+        signals = proposed.signals(list(shown.values()))
+        found += [Found(there[one], said) for one, said in zip(shown, signals, strict=True)]
         asked, most = len(places), most * MORE
     return found[:count]
 

@@ -13,7 +13,7 @@ from datetime import timedelta
 
 from ..model import Fact
 from ..policies import Item, Ranked, Ranking, Strategy
-from ..words import is_small_talk
+from ..small_talk import is_small_talk
 
 # What was said. Chosen on two kinds of conversation at once, after a search that held out each conversation in turn.
 MESSAGES: Mapping[str, float] = {
@@ -71,7 +71,7 @@ def weights(kind: str, *, vectors: bool) -> Mapping[str, float]:
 
 def rank(given: Ranking) -> list[Ranked]:
     """The items by score, best first; equal scores by key or id, so the order never depends on the order given."""
-    ranked = [_scored(item, given, _signalled(item, given)) for item in given.items]
+    ranked = [_scored(item, given) for item in given.items]
     return sorted(ranked, key=lambda each: (-each.score, *_name(each.item)))
 
 
@@ -121,7 +121,7 @@ ODDS: Mapping[str, Odds] = {
 
 def relevance(item: Item, score: float, given: Ranking) -> float:
     """How probable it is that an item is of use for the query, from 0 to 1; for small talk none is."""
-    if is_small_talk(given.query):
+    if is_small_talk(given.query, item.terms):
         return 0.0
     return ODDS[_kind(item)].probability(score, item.signals.get("coverage", 0.0), given.total)
 
@@ -132,13 +132,16 @@ def _kind(item: Item) -> str:
 
 def _signalled(item: Item, given: Ranking) -> Mapping[str, float]:
     """What each signal adds to the score."""
-    counts = weights(_kind(item), vectors=given.has_vectors)
-    return {name: weight * item.signals[name] for name, weight in counts.items() if item.signals.get(name)}
+    counts, signals = weights(_kind(item), vectors=given.has_vectors), item.signals
+    return {name: weight * signals[name] for name, weight in counts.items() if signals.get(name)}
 
 
-def _scored(item: Item, given: Ranking, parts: Mapping[str, float]) -> Ranked:
-    by_signals = math.fsum(_signalled(item, given).values())
-    return Ranked(item, math.fsum(parts.values()), relevance(item, by_signals, given), parts)
+def _scored(item: Item, given: Ranking, parts: Mapping[str, float] | None = None) -> Ranked:
+    """An item with the sum of its signals, or of `parts` where a strategy goes by something else."""
+    by_signals = _signalled(item, given)
+    score = math.fsum(by_signals.values())
+    total = score if parts is None else math.fsum(parts.values())
+    return Ranked(item, total, relevance(item, score, given), by_signals if parts is None else parts)
 
 
 def _freshness(item: Item, given: Ranking) -> float:

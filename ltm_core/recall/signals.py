@@ -15,10 +15,12 @@ from itertools import pairwise
 
 from ..dates import Days
 from ..index.columns import Column, Counted, Rows
+from ..index.columns import Columns as Operations
 from ..index.entries import name_words
 from ..index.memories import Hits, Memories
 from ..words import terms, words
 
+Place = tuple[int, int]  # the index that a memory is in, and its row there
 Columns = list[Column]  # one for each index; none at all where the signal says nothing of anything
 
 NEIGHBOURS = 0.1
@@ -290,23 +292,17 @@ class _Read:
     centre: float = 0.0
     scale: float = 1.0
 
-    def at(self, number: int, row: int, neighbours: Sequence[int]) -> float:
-        """What it says of one memory."""
-        own = self._at(number, row)
-        if not self.signal.is_shared:
-            return own
-        return own + NEIGHBOURS * sum(self._at(number, near) for near in neighbours)
-
-    def _at(self, number: int, row: int) -> float:
-        return (float(self.columns[number][row]) - self.centre) * self.scale
+    def values(self, number: int, ops: Operations, rows: Sequence[int]) -> list[float]:
+        """What it says of some memories, without what their neighbours add."""
+        return [(value - self.centre) * self.scale for value in ops.values(self.columns[number], rows)]
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
     """What may be read, in the order in which it should be."""
 
-    best: Callable[[int], list[tuple[int, int]]]
-    signals: Callable[[int, int], dict[str, float]]
+    best: Callable[[int], list[Place]]
+    signals: Callable[[Sequence[Place]], list[dict[str, float]]]
 
 
 class Scores:
@@ -326,15 +322,15 @@ class Scores:
         self._now = {name: [part.column(name) for part in asked.parts] for name in ("alive", "at", "importance")}
         self.totals = [self._total(number, part) for number, part in enumerate(asked.parts)]
 
-    def best(self, count: int) -> list[tuple[int, int]]:
+    def best(self, count: int) -> list[Place]:
         """The indexes and rows of the best, best first; equals by name."""
         return self._top(self.totals, count)
 
-    def latest(self, count: int) -> list[tuple[int, int]]:
+    def latest(self, count: int) -> list[Place]:
         """Those that were said or changed last, whatever was asked."""
         return self._top(self._now["at"], count)
 
-    def foremost(self, count: int) -> list[tuple[int, int]]:
+    def foremost(self, count: int) -> list[Place]:
         """Those of the most specific scope, the most important first, whatever was asked."""
         weights = [
             part.ops.mixed([(1.0, 2.0 * number, column)], size)
@@ -344,7 +340,7 @@ class Scores:
         ]
         return self._top(weights, count)
 
-    def _top(self, columns: Columns, count: int) -> list[tuple[int, int]]:
+    def _top(self, columns: Columns, count: int) -> list[Place]:
         found = [
             (float(column[row]), number, row)
             for number, (part, column) in enumerate(_each(self._asked, columns))
@@ -353,10 +349,27 @@ class Scores:
         found.sort(key=lambda each: (-each[0], self._asked.parts[each[1]].entries[each[2]].name))
         return [(number, row) for _, number, row in found[:count]]
 
-    def signals(self, number: int, row: int) -> dict[str, float]:
-        """What each signal says of one memory."""
-        neighbours = [near for near in self._asked.parts[number].neighbours(row) if near < self._sizes[number]]
-        return {name: read.at(number, row, neighbours) for name, read in self._read.items()}
+    def signals(self, places: Sequence[Place]) -> list[dict[str, float]]:
+        """What each signal says of some memories, in their order."""
+        found: dict[Place, dict[str, float]] = {}
+        for number in {number for number, _ in places}:
+            rows = [row for where, row in places if where == number]
+            found |= zip(((number, row) for row in rows), self._signals(number, rows), strict=True)
+        return [found[place] for place in places]
+
+    def _signals(self, number: int, rows: Sequence[int]) -> list[dict[str, float]]:
+        part, size = self._asked.parts[number], self._sizes[number]
+        near = [[one for one in part.neighbours(row) if one < size] for row in rows]
+        beside = [one for some in near for one in some]
+        columns = {name: read.values(number, part.ops, rows) for name, read in self._read.items()}
+        for name, read in self._read.items():
+            if beside and read.signal.is_shared:
+                those = dict(zip(beside, read.values(number, part.ops, beside), strict=True))
+                columns[name] = [
+                    own + NEIGHBOURS * sum(those[one] for one in some)
+                    for own, some in zip(columns[name], near, strict=True)
+                ]
+        return [dict(zip(columns, told, strict=True)) for told in zip(*columns.values(), strict=True)]
 
     def proposal(self, strategy: str, most: int) -> Proposal:
         """What a strategy looks at: all by its own order; for another than the built-in ones, some by each order."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Hashable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal, Self
@@ -317,6 +317,13 @@ class Store(ABC):
     async def count(self, where: Where) -> int:
         """How many records `where` admits."""
         return len(await self.scan(where))
+
+    async def stamp(self, scopes: Sequence[Scope]) -> Hashable | None:
+        """What stays equal only while nobody writes a record of these owners, or about these subjects.
+
+        It may change without reason. None where a store cannot tell that for less than it costs to look.
+        """
+        return None
 
     async def tally(self, where: Where, by: str) -> dict[Any, int]:
         """How many records `where` admits for each value of the column `by`; those without one count under None."""

@@ -20,6 +20,7 @@ class DictStore(Store):
 
     def __init__(self) -> None:
         self._records: dict[_Place, Record] = {}
+        self._changes = 0
 
     async def open(self) -> None:
         """Nothing to make ready."""
@@ -33,6 +34,7 @@ class DictStore(Store):
         for write in writes:
             self._check(changed, write)
             changed[_place(write)] = _copy(write.record) if isinstance(write, Put) else None
+        self._changes += 1
         for where, record in changed.items():
             if record is None:
                 self._records.pop(where, None)
@@ -61,9 +63,14 @@ class DictStore(Store):
     async def purge(self, where: Where) -> int:
         """Remove for good what `where` admits."""
         gone = await self.scan(where)
+        self._changes += 1
         for record in gone:
             del self._records[record.kind, record.id]
         return len(gone)
+
+    async def stamp(self, scopes: Sequence[Scope]) -> int:
+        """How often anything was written."""
+        return self._changes
 
     async def due(self, kind: str, before: datetime, limit: int) -> list[Due]:
         """Records whose due time has come, the earliest first."""

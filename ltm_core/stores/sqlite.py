@@ -7,10 +7,11 @@ import atexit
 import ctypes
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from importlib import import_module
 from typing import Any, TypeVar
+from uuid import uuid4
 from weakref import WeakSet
 
 import aiosqlite
@@ -36,6 +37,7 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool
 from sqlalchemy.sql import operators
 
 from ..errors import ConfigurationError, LTMError, StoreError, StoreUnavailable
+from ..scope import Scope
 from .base import Record, Scan, Where
 from .kinds import KINDS
 from .migrations import HEAD, migrate, stored_version
@@ -169,6 +171,16 @@ class SqliteLink(Link):
         execute: Callable[..., Awaitable[Result]] = driver._execute  # the driver has no public word for it
         return await execute(work, driver._conn)
 
+    async def version(self) -> int:
+        """What changes whenever another connection, of any process, commits."""
+        [(number,)] = await self._its_driver.execute_fetchall("PRAGMA data_version")
+        return int(number)
+
+    @property
+    def changes(self) -> int:
+        """How many rows this connection has changed."""
+        return self._its_driver.total_changes
+
     @property
     def _its_driver(self) -> aiosqlite.Connection:
         assert self._driver is not None
@@ -219,6 +231,9 @@ class SqliteStore(SqlStore):
         self._opened = 0
         self._pen: SqliteLink | None = None
         self._readers: asyncio.LifoQueue[SqliteLink] = asyncio.LifoQueue()
+        self._watch: SqliteLink | None = None
+        self._opening_id = uuid4().hex
+        self._watching = asyncio.Lock()
 
     def forget_connections(self) -> None:
         """Drop every connection without closing it, and be as before `open`.
@@ -233,7 +248,7 @@ class SqliteStore(SqlStore):
         self._writer = self._engine(pool_size=1)
         await asyncio.to_thread(self._try, self._writer)
         # An in-memory database exists in one connection only: there, reads take turns with writes.
-        self._reader = self._writer if self.in_memory else self._engine(pool_size=READERS + 1)
+        self._reader = self._writer if self.in_memory else self._engine(pool_size=READERS + 2)
         if await self._patiently(self._version) != HEAD:
             await asyncio.to_thread(import_module, "alembic.command")  # slow: not on the loop, not under the lock
             async with self._transaction() as link:
@@ -256,6 +271,7 @@ class SqliteStore(SqlStore):
         for held in self._held:
             await held.connection.close()
         self._held, self._opened, self._pen, self._readers = [], 0, None, asyncio.LifoQueue()
+        self._watch, self._opening_id = None, uuid4().hex
         if self._reader is not None and not self.in_memory:
             await self._checkpoint(self._reader, patience=0.1)
         await super()._disconnect()
@@ -282,6 +298,16 @@ class SqliteStore(SqlStore):
         except BaseException:
             self._opened -= 1
             raise
+
+    async def stamp(self, scopes: Sequence[Scope]) -> Hashable:
+        """The number that SQLite changes when another connection commits; that of one which never writes."""
+        if self.in_memory:
+            return self._opening_id, self._pen.changes if self._pen is not None else 0
+        with self._translated():
+            async with self._watching:
+                if self._watch is None:
+                    self._watch = await self._hold(connected(self._reader))
+                return self._opening_id, await self._watch.version()
 
     @asynccontextmanager
     async def _on_writer(self) -> AsyncIterator[SqliteLink]:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
@@ -628,6 +628,35 @@ class StoreContract:
         await store.apply([Delete("fact", moved.id, ANN)])
         assert await store.whose("fact", moved.id) is None
         assert [await Store.whose(store, "fact", fact(one, "home").id) for one in others] == others
+
+    # Stamps
+
+    async def test_a_stamp_changes_with_every_write(self, store: Store) -> None:
+        a = fact(ANN, "a")
+        changes: list[Callable[[], Awaitable[object]]] = [
+            lambda: put(store, a),
+            lambda: put(store, replace(a, version=2)),
+            lambda: put(store, fact(BOB, "b", ANN)),
+            lambda: store.apply([Delete("fact", a.id, ANN)]),
+            lambda: put(store, a),
+            lambda: store.purge(of(ANN)),
+        ]
+        before = await store.stamp([ANN])
+        for change in changes:
+            await change()
+            after = await store.stamp([ANN])
+            assert after is None or after != before
+            before = after
+
+    async def test_a_stamp_changes_with_what_is_written_while_it_is_taken(self, store: Store) -> None:
+        before = await store.stamp([ANN])
+        *_, stamp = await asyncio.gather(*(put(store, fact(ANN, name)) for name in "abc"), store.stamp([ANN]))
+        found = names(await store.scan(of(ANN)))
+        assert found == ["a", "b", "c"]
+        after = await store.stamp([ANN])
+        assert after is None or after != before
+        await put(store, fact(ANN, "d"))
+        assert stamp is None or stamp != await store.stamp([ANN])
 
     async def test_subjects_are_everybody_page_by_page(self, store: Store) -> None:
         everybody = [Scope.user(str(n)) for n in range(4)] + [Scope.session("s"), Scope.user("0", "acme")]

@@ -113,6 +113,12 @@ async def test_every_verb_reaches_the_wrapped_store_with_what_it_was_given(name:
     given: dict[str, Any] = {
         "writes": [Put(fact(ANN, "a"))],
         "where": of(ANN),
+        "scopes": [ANN],
+        "by": "status",
+        "start": ["a"],
+        "depth": 1,
+        "types": ["x"],
+        "direction": "out",
         "order": [("created_at", "desc")],
         "limit": 7,
         "after": (None, "x"),
@@ -122,12 +128,7 @@ async def test_every_verb_reaches_the_wrapped_store_with_what_it_was_given(name:
         "kind": "job",
         "before": NOW,
         "record_id": "x",
-        "by": "namespace",
-        "start": ("x",),
-        "depth": 2,
-        "types": ("related",),
         "asked": [Scan(of(ANN))],
-        "direction": "both",
     }
     inner = Recorder()
     signature = inspect.signature(getattr(Store, name))

@@ -8,7 +8,7 @@ no text of a user is part of a key.
     prefix:{subject}:e:<kind>:<column>:<value hash>:<wall>  sorted set: ids that have a value
     prefix:{subject}:t:<kind>:<term hash>:<wall>            sorted set: ids that have a word
     prefix:{subject}:due:<kind>                             sorted set: ids by due time
-    prefix:{subject}:about                                  hash: names, number of records, stamp of the vectors
+    prefix:{subject}:about                                  hash: names, number of records, stamps
     prefix:{subject}:held                                   hash: a prepared batch (cluster)
     prefix:{owner}:in                                       set: subjects among which an owner has records
     prefix:{claims:<bucket>}                                hash: record -> subjects in which it may lie
@@ -26,11 +26,12 @@ from datetime import UTC, datetime, timedelta
 from hashlib import blake2b, sha1
 from typing import Any
 
-from ..base import AnyOf, Compare, Condition, Not, Record
+from ..base import All, AnyOf, Compare, Condition, Not, Record
 
 WHOLE = "all"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _BUCKETS = 1024
+MOST = 2**53
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +179,34 @@ def narrowed(kind: str, test: Condition) -> frozenset[tuple[str, str]] | None:
     if isinstance(test, AnyOf):
         return frozenset[tuple[str, str]]().union(*known) if len(known) == len(parts) else None
     return min(known, key=len, default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Between which scores of a column all admitted records are; scores descend, and None is last."""
+
+    column: str
+    least: str = "-inf"
+    most: str = "+inf"
+
+
+def ranged(kind: str, test: Condition) -> Range | None:
+    """The part of an index by order that holds all that a test admits; None where it may be anywhere."""
+    if isinstance(test, All):
+        found = (ranged(kind, part) for part in test.conditions)
+        return next((part for part in found if part is not None), None)
+    if not isinstance(test, Compare) or test.path not in INDEXES[kind].order or not _is_near(test.value):
+        return None
+    if test.operator in ("gt", "gte"):
+        return Range(str(test.path), most=descending(test.value))
+    if test.operator in ("lt", "lte"):
+        return Range(str(test.path), least=descending(test.value))
+    return None
+
+
+def _is_near(value: Any) -> bool:
+    """Whether a value is a time, or a number that a score can be compared with."""
+    return isinstance(value, datetime) or (isinstance(value, int | float) and -MOST <= value <= MOST)
 
 
 def _narrowed_by(kind: str, test: Compare) -> frozenset[tuple[str, str]] | None:

@@ -1,7 +1,7 @@
 -- Reads records of one kind and one subject, as of one moment: a flat list of ids and contents.
 --
 -- KEYS[1]: the hash of the records. ARGV[1] says which, KEYS from the second on are sorted sets:
--- "all"; "ids" with the ids in ARGV; "range" with direction, offset and count, of KEYS[2];
+-- "all"; "ids" with the ids in ARGV; "range" with direction, offset and count, of KEYS[2]; "scores" between two of them;
 -- "words" with offset and count, of the union of KEYS, those in most of them first.
 
 local function ids()
@@ -12,6 +12,9 @@ local function ids()
     local from, count = tonumber(ARGV[3]), tonumber(ARGV[4])
     local to = count < 0 and -1 or from + count - 1
     return redis.call(ARGV[2] == 'desc' and 'ZRANGE' or 'ZREVRANGE', KEYS[2], from, to) -- scores are negative
+  end
+  if ARGV[1] == 'scores' then
+    return redis.call('ZRANGEBYSCORE', KEYS[2], ARGV[2], ARGV[3])
   end
   local union = {'ZUNION', #KEYS - 1}
   for at = 2, #KEYS do

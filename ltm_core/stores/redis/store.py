@@ -7,7 +7,7 @@ import json
 import logging
 import re
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Hashable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ from ..sql.nearest import Matrices
 from ..tags import tags_of
 from .batches import Batches
 from .content import record_of
-from .layout import INDEXES, WHOLE, Keys, claim, narrowed, score, tag, time_of
+from .layout import INDEXES, WHOLE, Keys, claim, narrowed, ranged, score, tag, time_of
 from .server import Server
 from .steps import Note, Place, notes_for, place_of, planned, removal
 
@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("ltm_core")
 
-SCHEMA = 2  # 2: facts by their tags
+SCHEMA = 3  # 2: facts by their tags; 3: every batch stamps its subjects
+TAGS = 2
+MOST_STAMPS = 16  # more are not worth their calls
 AT_ONCE = 500
 LATELY = 60  # seconds for which a write that was announced may still be under way
 Found = dict[bytes, bytes]
@@ -168,6 +170,15 @@ class RedisStore(Store):
         matrix = await self._matrices.of(self, where, space)
         return await matrix.nearest(self, where, vector, limit)
 
+    async def stamp(self, scopes: Sequence[Scope]) -> Hashable | None:
+        """The last batches that changed anything of the subjects among which these owners have records."""
+        sources = await self._sources(Where("fact", tuple(scopes))) if scopes else []
+        subjects = sorted({subject for subject, _ in sources})
+        if len(subjects) > MOST_STAMPS:
+            return None
+        changed = (self._server.do("HGET", self._keys.about(subject), "changed") for subject in subjects)
+        return (*subjects, *await asyncio.gather(*changed))
+
     async def vector_stamp(self, where: Where) -> tuple[Any, ...]:
         """What changes whenever the vectors that `where` admits do."""
         subjects = sorted({subject for subject, _ in await self._sources(where)})
@@ -255,6 +266,10 @@ class RedisStore(Store):
         kind, index = where.kind, INDEXES[where.kind]
         if wall == WHOLE and not index.by_subject:
             return await self._read(kind, subject, [], "all")
+        among = ranged(kind, where.test) if equal is None else None
+        if among is not None:
+            key = self._keys.ordered(subject, kind, among.column, wall)
+            return await self._read(kind, subject, [key], "scores", among.least, among.most)
         if equal is None:
             return await self._read(
                 kind, subject, [self._keys.ordered(subject, kind, index.order[0], wall)], "range", "asc", 0, -1
@@ -346,8 +361,9 @@ class RedisStore(Store):
                 f"Redis holds records of layout {stored}, this version of ltm-core knows {SCHEMA}. Upgrade ltm-core, "
                 "or give another prefix."
             )
-        if stored < SCHEMA:
+        if stored < TAGS:
             await self._fill_tags()
+        if stored < SCHEMA:
             await self._server.do("SET", self._keys.schema, SCHEMA)
 
     async def _fill_tags(self) -> None:

@@ -75,8 +75,11 @@ local function counted(step, change)
   elseif step.op == 'put' then
     redis.call('HSET', about, 'names', step.names)
   end
-  if step.kind == 'vector' and redis.call('EXISTS', about) == 1 then
-    redis.call('HSET', about, 'vectors', transaction)
+  if redis.call('EXISTS', about) == 1 then
+    redis.call('HSET', about, 'changed', transaction)
+    if step.kind == 'vector' then
+      redis.call('HSET', about, 'vectors', transaction)
+    end
   end
 end
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar, cast
 
-from ...scope import digest
+from ...scope import Scope, digest
 from ..base import All, AnyOf, Compare, Condition, Delete, Near, Order, Put, Record, Store, Where, Write
 from ..portable import from_json, to_json
 from .base import Wrapper
@@ -134,6 +134,9 @@ class Cached(Wrapper):
         """At most `limit` records that `where` admits and that have a vector in `space`, the nearest first."""
         ask = partial(self.inner.search_vector, where, space, vector, limit)
         return await self._kept(where, ("search_vector", space, vector, limit), _NEAR, ask)
+
+    async def stamp(self, scopes: Sequence[Scope]) -> None:
+        """None: what the database says is new may not show here yet."""
 
     async def _kept(self, where: Where, how: tuple[Any, ...], shape: _Shape, ask: Callable[[], Awaitable[R]]) -> R:
         """What `ask` answers, from the cache if it is there."""
