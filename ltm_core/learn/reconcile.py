@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from ..attributes import attribute, attributes
@@ -97,8 +97,9 @@ class _Batch:
             self._note(alike.id, f"{_quoted(told.text)} is known already as {alike.key}{_said(candidate)}")
             return True
         ended = self._facts.get(told.id)
-        if ended is not None and not told.is_current(self._given.now):
-            return self._note(told.id, f"{_quoted(told.value)} as {told.key} was over before it was said")
+        over = None if told.is_current(self._given.now) else ended or self._other_form(told, self._facts.values())
+        if over is not None:
+            return self._note(over.id, f"{_quoted(told.value)} as {over.key} was over before it was said")
         created_at = ended.created_at if ended else told.created_at
         new = told.model_copy(update={"value": merged(None, told.value), "created_at": created_at})
         return self._change(new, _said(candidate))
@@ -163,8 +164,13 @@ class _Batch:
 
     def _known(self, told: Fact) -> Fact | None:
         """The live fact under the key of `told` or, where items are natural words, under another form of its item."""
-        family = self._family(told) if told.item and attribute(told.attribute).many else ()
-        return self._live(told.id) or next((fact for fact in family if _same_item(fact, told)), None)
+        return self._live(told.id) or self._other_form(told, self._family(told))
+
+    def _other_form(self, told: Fact, facts: Iterable[Fact]) -> Fact | None:
+        """Among `facts` the one that `told` names by another form of its item."""
+        if not told.item or not attribute(told.attribute).many:
+            return None
+        return next((fact for fact in facts if _akin(fact, told) and _same_item(fact, told)), None)
 
     def _family(self, told: Fact) -> list[Fact]:
         akin = (fact for fact in self._facts.values() if _akin(fact, told))

@@ -468,6 +468,14 @@ def test_a_fact_that_had_ended_is_revived_with_the_next_version(end: str, value:
     assert update.reason == f"'{value}' is told again as location, where 'Oslo' had ended"
 
 
+def test_what_is_over_is_told_again_in_another_form_of_its_word() -> None:
+    stored = known("pet", "cat", item="tom")
+    over = say("pet", "cat", item="toms", valid_to=BEFORE)
+    ended = one([stored], over)
+    assert (ended.operation, ended.fact.key if ended.fact else "") == ("DELETE", stored.key)
+    assert one(after([stored], [ended]), over).operation == "NOOP"
+
+
 def test_what_was_over_before_it_was_said_replaces_nothing() -> None:
     past = say("location", "Rome", valid_to=BEFORE)
     update = one([known("location", "Oslo")], past)
