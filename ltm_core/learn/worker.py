@@ -303,10 +303,15 @@ class Worker:
         return await self._learn_jobs(subject, [_tried(job, now) for job in jobs])
 
     async def _learn_jobs(self, subject: Scope, jobs: Sequence[Record]) -> str:
-        lease = await self._home.run(claim(self._store, subject, self._clock(), list(map(_put, jobs))))
-        if lease is None:
+        claiming = asyncio.ensure_future(self._claimed(subject, jobs))
+        try:
+            attempt = await asyncio.shield(claiming)
+        except asyncio.CancelledError:
+            if attempt := await claiming:
+                await self._home.run(self._give_back(attempt))
+            raise
+        if attempt is None:
             return "busy"
-        attempt = _Attempt(jobs, lease, self._ledger.meter())
         try:
             batch = Batch(jobs, await self._home.run(self._messages(jobs)))
             found = await self._extract(batch, attempt)
@@ -318,6 +323,10 @@ class Worker:
             await self._home.run(self._fail(attempt, error))
             return "failed"
         return "learned"
+
+    async def _claimed(self, subject: Scope, jobs: Sequence[Record]) -> _Attempt | None:
+        lease = await self._home.run(claim(self._store, subject, self._clock(), list(map(_put, jobs))))
+        return _Attempt(jobs, lease, self._ledger.meter()) if lease is not None else None
 
     async def _extract(self, batch: Batch, attempt: _Attempt) -> Any:
         try:

@@ -225,6 +225,36 @@ async def test_what_a_flush_gave_up_is_back_in_the_queue_when_the_memory_is_clos
         assert await memory.flush()
 
 
+class Interrupted(DictStore):
+    """Cancels the worker once, right when it has claimed a turn."""
+
+    runtime: Any = None
+
+    async def apply(self, writes: Sequence[Write]) -> None:
+        await super().apply(writes)
+        runtime, claims = self.runtime, any(isinstance(one, Put) and one.record.kind == "lease" for one in writes)
+        if runtime is not None and claims:
+            self.runtime = None
+            await runtime.school.run(_cancelled(runtime.worker))
+
+
+async def _cancelled(worker: Any) -> None:
+    for task in list(worker._attempts):
+        task.cancel()
+
+
+async def test_a_worker_that_is_stopped_while_it_claims_a_turn_gives_it_back() -> None:
+    store = Interrupted()
+    async with AsyncMemory(store=store, extract=told, background=False) as memory:
+        await memory.observe("set home Rome", user_id="u")
+        store.runtime = memory.runtime
+        with pytest.raises(asyncio.CancelledError):
+            await memory.flush()
+        (job,) = await memory.jobs.list()
+        assert (job.status, job.attempts, job.claims) == ("waiting", 0, 0)
+        assert await memory.flush(5)
+
+
 # What it costs
 
 
