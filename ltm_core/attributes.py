@@ -33,15 +33,20 @@ class Attribute:
 
         >>> attribute("location").sentence("Oslo", None, about="sister")
         "User's sister lives in Oslo."
+        >>> attribute("note").sentence("Rex bites.", None)
+        'User asked to remember: Rex bites.'
         """
         who = "User" if about == "user" else f"User's {about.replace('_', ' ')}"
         if not self.says:
-            return f"{who}, {self.name.replace('_', ' ')}{f' ({item})' if item else ''}: {_plain(value)}."
+            return _ended(f"{who}, {self.name.replace('_', ' ')}{f' ({item})' if item else ''}: {_plain(value)}")
         told = _plain(value)
         article = "an" if told[:1].casefold() in tuple("aeiou") else "a"
-        return (
-            f"{who} {self.says.format(value=told, a_value=f'{article} {told}', item=(item or told).replace('_', ' '))}."
-        )
+        said = self.says.format(value=told, a_value=f"{article} {told}", item=(item or told).replace("_", " "))
+        return _ended(f"{who} {said}")
+
+
+def _ended(text: str) -> str:
+    return text if text.endswith((".", "!", "?", "…")) else f"{text}."
 
 
 def _plain(value: Any) -> str:
