@@ -15,6 +15,7 @@ from .stores.base import AnyOf, Compare, Delete, Due, Record, Store, Where
 from .stores.everybody import everybody
 
 BATCH = 200  # facts to a transaction
+ENTRIES = 1000  # of the log of accesses, looked for at once
 
 _ENDS: dict[str, tuple[str, ...]] = {
     "version": ("fact_id",),
@@ -49,13 +50,13 @@ class Sweeping:
         self.access_retention = access_retention
 
     async def sweep(self, *, deleted: bool = True) -> Swept:
-        """Remove all that is over, of everybody; `deleted` facts and old accesses cost a look at each person."""
+        """Remove all that is over, of everybody; `deleted` facts cost a look at each person."""
         now = self._clock()
         return Swept(
             sessions=await self._turns.sweep(now),
             expired=await self._expired(now),
             deleted=await self._deleted(now) if deleted else 0,
-            accesses=await self._forgotten(now) if deleted else 0,
+            accesses=await self._forgotten(now),
         )
 
     async def _expired(self, now: datetime) -> int:
@@ -81,9 +82,12 @@ class Sweeping:
         """Remove what was logged of accesses so long ago."""
         if self.access_retention is None:
             return 0
-        old, total = Compare("at", "lte", now - self.access_retention), 0
-        async for subject in everybody(self._store):
-            total += await self._store.purge(Where("access", subject=subject, test=old))
+        until, total = now - self.access_retention, 0
+        while due := await self._store.due("access", until, ENTRIES):
+            gone = sum([await self._store.purge(where) for where in _by_subject(due)])
+            total += gone
+            if not gone or len(due) < ENTRIES:
+                break
         return total
 
     async def _removed(self, where: Where, is_over: Callable[[Record], bool]) -> int:
@@ -111,10 +115,10 @@ class Sweeping:
 
 
 def _by_subject(due: Iterable[Due]) -> list[Where]:
-    ids: defaultdict[Scope, list[str]] = defaultdict(list)
+    ids: defaultdict[tuple[str, Scope], list[str]] = defaultdict(list)
     for one in due:
-        ids[one.subject].append(one.id)
-    return [Where("fact", subject=subject, ids=tuple(some)) for subject, some in ids.items()]
+        ids[one.kind, one.subject].append(one.id)
+    return [Where(kind, subject=subject, ids=tuple(some)) for (kind, subject), some in ids.items()]
 
 
 def _is_over(fact: Record, now: datetime) -> bool:

@@ -215,7 +215,8 @@ LINK = Kind(
 ACCESS = Kind(
     "access",
     {"fact_id": _T.TOKEN, "recall_id": _T.TOKEN, "how": _T.TEXT, "at": _T.TIME, "useful": _T.BOOLEAN},
-    indexes=(("owner", "fact_id", "at"), ("owner", "recall_id"), ("subject", "at")),
+    indexes=(("owner", "fact_id", "at"), ("owner", "recall_id"), ("subject",), ("at",)),
+    due="at",
 )
 USAGE = Kind(
     "usage",

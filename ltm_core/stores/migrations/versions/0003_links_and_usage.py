@@ -27,7 +27,7 @@ LONGEST = 64  # characters of a tag that stand as they are
 def upgrade() -> None:
     """Make the tables, and the tags of the facts that are there."""
     create("link", LINK, ("owner source", "owner target", "subject"))
-    create("access", ACCESS, ("owner fact_id at", "owner recall_id", "subject at"))
+    create("access", ACCESS, ("owner fact_id at", "owner recall_id", "subject", "at"))
     create("usage", USAGE, ("owner access_count", "owner last_accessed_at", "subject"))
     create("tag", TAG, ("owner fact_id", "subject"))
     for names in ("owner namespace tag key", "owner namespace tag created_at"):
