@@ -38,11 +38,15 @@ PAGE = 16  # messages that are read at least, before it is known how long they a
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A context for a session; `question` names it and who talks in it. Without one, it is what is remembered."""
+    """A context for a session; `question` names it and who talks in it. Without one, it is what is remembered.
+
+    `turn_id` is that of a turn which whoever asks adds by themselves; it may be stored in part.
+    """
 
     question: Question
     max_tokens: int
     late_role: LateRole = "user"
+    turn_id: str | None = None
 
     def __post_init__(self) -> None:
         if self.max_tokens <= 0:
@@ -53,10 +57,11 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """A prompt as role messages, and what was recalled for it."""
+    """A prompt as role messages, and what was recalled for it; `has_talk` where the session has any earlier turn."""
 
     messages: list[RoleMessage]
     recalled: Recalled
+    has_talk: bool
 
 
 class Contexts:
@@ -74,27 +79,32 @@ class Contexts:
     async def context(self, wanted: Wanted) -> Context:
         """What belongs into the prompt, within its budget. Raises `ScopeError` where the session is another user's."""
         who, budget = wanted.question.who, Budget(wanted.max_tokens, self._policies.count_tokens, wanted.late_role)
-        talk = await self._talk(who, budget) if who.session_id is not None else Available((), from_start=True)
+        talk = (
+            await self._talk(who, budget, wanted.turn_id)
+            if who.session_id is not None
+            else Available((), from_start=True)
+        )
         recalled = await self._recalling.recall(_asked(wanted.question, talk.turns, budget))
         given = replace(talk, stable=recalled.stable_text, late=recalled.late_text)
-        return Context(assemble(given, budget), recalled)
+        return Context(assemble(given, budget), recalled, has_talk=bool(talk.turns or talk.summaries))
 
-    async def _talk(self, who: Identity, budget: Budget) -> Available:
+    async def _talk(self, who: Identity, budget: Budget, but: str | None) -> Available:
         """What was said in a session, and its summaries; the session lives on."""
         thread = who.scope(MemoryScope.SESSION)
         if who.user_id is not None:
             await self._turns.check(thread, who.subject)
-        told, from_start = await self._told(thread, budget)
+        told, from_start = await self._told(thread, budget, but)
         turns = turns_of(told, budget.count)
         covers = await self._covers(thread, told[0][0] if told else 1)
         await self._turns.touch(thread, self._policies.clock())
         return Available(turns if from_start else turns[1:] or turns, from_start, covers, SUMMARY)
 
-    async def _told(self, thread: Scope, budget: Budget) -> tuple[list[tuple[int, Message]], bool]:
+    async def _told(self, thread: Scope, budget: Budget, but: str | None) -> tuple[list[tuple[int, Message]], bool]:
         """The last messages with their numbers, a few more than fit, and whether these are all."""
         absent = [Compare(name, "exists", False) for name in ("deleted_at", "archived_at", WITHDRAWN)]
         where = Where("message", (thread,), test=Compare("role", "ne", "system")).also(*absent)
         where = where.also(*await self._turns.shown(thread, self._policies.clock()))
+        where = where.also(Compare("turn_id", "ne", but)) if but is not None else where
         told: list[tuple[int, Message]] = []
         room, most, size = budget.max_tokens, self._turns.limits.messages, PAGE
         while room >= 0:

@@ -60,6 +60,11 @@ URLS = os.environ.get("LTM_TEST_ON", " ".join(USUAL)).split()  # redis too, wher
 
 @pytest.fixture(params=URLS)
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return url_of(request, tmp_path)
+
+
+def url_of(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a database of the kind that a fixture is asked for."""
     kept_by = {"postgres": "one_postgres_url", "redis": "redis_url"}
     if request.param in kept_by:
         return str(request.getfixturevalue(kept_by[request.param]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from threading import Lock
 from typing import Any, TypedDict, Unpack
 
@@ -41,23 +41,21 @@ class Recollection:
 
     Attributes:
         text: For the system message; empty where nothing is known.
-        earlier: What a model sees in front of the turn instead of the thread; empty for the thread as it is.
+        earlier: What a model sees in front of the turn instead of the thread; None for the thread as it is.
     """
 
     turn_id: str | None
     text: str
-    earlier: Sequence[BaseMessage] = field(default=())
+    earlier: Sequence[BaseMessage] | None = None
 
     @classmethod
     def of(cls, turn: Turn) -> Recollection:
         """What a turn has recalled, and the prompt of its session, where that tells of an earlier turn at all."""
-        recalled, context = turn.memories.recalled, turn.memories.context
-        system = "".join(one["content"] for one in context if one["role"] == "system")
-        earlier = [one for one in context if one["role"] != "system"]
-        facts = ("", "") if recalled is None else (recalled.stable_text, recalled.late_text)
-        if (system, "".join(str(one["content"]) for one in earlier)) in (facts, ("", "")):
+        if not turn.memories.has_talk:
             return cls(turn.turn_id, turn.text)
-        return cls(turn.turn_id, system, [restored(Message.of(one)) for one in earlier])
+        context = turn.memories.context
+        system = "".join(one["content"] for one in context if one["role"] == "system")
+        return cls(turn.turn_id, system, [restored(Message.of(one)) for one in context if one["role"] != "system"])
 
 
 class LongTermMemoryMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
@@ -252,7 +250,7 @@ def _informed(request: ModelRequest[Any], known: Recollection | None) -> ModelRe
     """The request with what is remembered at the end of its system message; all that was there stays as it is."""
     if known is None:
         return request
-    if known.earlier:
+    if known.earlier is not None:
         messages: list[Any] = [*known.earlier, *_of_turn(request.messages)]  # LangChain names each class of message
         request = request.override(messages=messages)
     if not known.text:

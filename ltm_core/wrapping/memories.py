@@ -17,6 +17,7 @@ class Memories(list[dict[str, Any]]):
 
     Attributes:
         context: The prompt up to what is said now, where one was asked for.
+        has_talk: Whether that is about a session with any earlier turn.
     """
 
     def __init__(self, items: Iterable[dict[str, Any]] = (), text: str = "", recalled: Recalled | None = None) -> None:
@@ -24,6 +25,7 @@ class Memories(list[dict[str, Any]]):
         self.text = text
         self.recalled = recalled
         self.context: list[dict[str, Any]] = []
+        self.has_talk = False
 
     def __str__(self) -> str:
         return self.text

@@ -147,11 +147,10 @@ class MemorySource(Source):
     async def _with_context(self, asked: Question, turn: Turn) -> Memories:
         runtime, most = self._memory.runtime, self.context_tokens or 0
         room = most - total_tokens(turn.said, runtime.policies.count_tokens)
-        if room <= 0:
-            return Memories()
-        context = await runtime.run(runtime.contexts.context(Wanted(asked, room)))
+        wanted = Wanted(asked, max(room, 1), turn_id=turn.turn_id)  # 1 has room for nothing
+        context = await runtime.run(runtime.contexts.context(wanted))
         memories = Memories.of(context.recalled)
-        memories.context = context.messages
+        memories.context, memories.has_talk = context.messages, context.has_talk
         return memories
 
     async def learn(self, turn: Turn, messages: Sequence[dict[str, Any]], *, opening: bool = False) -> Ticket | None:

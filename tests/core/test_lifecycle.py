@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -16,33 +15,9 @@ from ltm_core.stores.base import Due, Put, Record, Where
 from ltm_core.stores.kinds import KINDS
 from ltm_core.stores.memory import DictStore
 from ltm_core.testing.fakes import Clock, HashEmbedder
-from tests.conftest import told
+from tests.core.conftest import Open
 
 ANN = Scope.user("ann")
-Open = Callable[..., AsyncMemory]
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-async def open_(url: str, clock: Clock) -> AsyncIterator[Open]:
-    opened: list[AsyncMemory] = []
-
-    def make(**options: Any) -> AsyncMemory:
-        opened.append(AsyncMemory(url, extract=told, clock=clock, background=False, **options))
-        return opened[-1]
-
-    yield make
-    for memory in opened:
-        await memory.close()
-
-
-@pytest.fixture
-def memory(open_: Open) -> AsyncMemory:
-    return open_()
 
 
 async def left(memory: AsyncMemory, owner: Scope = ANN) -> dict[str, int]:

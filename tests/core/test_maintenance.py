@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -34,17 +34,6 @@ from tests.conftest import told
 
 CONTENT: dict[str, Any] = {"exclude": {"version", "updated_at", "reason", "job_id", "upkeep", "created_by"}}
 Chosen = Sequence[str | MaintenanceStrategy]
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-async def memory(url: str, clock: Clock) -> AsyncIterator[AsyncMemory]:
-    async with AsyncMemory(url, clock=clock, extract=told, background=False) as memory:
-        yield memory
 
 
 async def add(memory: AsyncMemory, key: str, value: Any, **fields: Any) -> Fact:

@@ -21,11 +21,6 @@ BEGUN = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
 async def facts(url: str, clock: Clock) -> AsyncIterator[PersistentFacts]:
     async with AsyncMemory(url, clock=clock, background=False) as memory:
         yield memory.facts

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -46,17 +46,6 @@ OF_THE_VERSION = {"version", "updated_at", "reason", "job_id", "upkeep", "create
 def content(fact: Fact) -> dict[str, Any]:
     """What a version says, and since when that is known."""
     return {**fact.model_dump(exclude=OF_THE_VERSION), "told_at": fact.told_at, "sure": fact.told_confidence}
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-async def memory(url: str, clock: Clock) -> AsyncIterator[AsyncMemory]:
-    async with AsyncMemory(url, clock=clock, extract=told, background=False) as memory:
-        yield memory
 
 
 async def learned(memory: AsyncMemory, *messages: str, **who: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
@@ -41,11 +41,11 @@ from ltm_core.stores.sqlite import SqliteStore
 from ltm_core.stores.wrappers import Observed
 from ltm_core.stores.wrappers.observed import Call
 from ltm_core.testing.fakes import Clock
-from tests.conftest import URLS, told
+from tests.conftest import URLS, url_of
+from tests.core.conftest import Open
 
 ANN = Scope.user("ann")
 GLOBAL: dict[str, Any] = {"scope": MemoryScope.GLOBAL, "scope_id": None}
-Open = Callable[..., AsyncMemory]
 
 
 KINDS_OF_URL = [*URLS, *(["redis"] if find_spec("redis") else [])]
@@ -53,33 +53,7 @@ KINDS_OF_URL = [*URLS, *(["redis"] if find_spec("redis") else [])]
 
 @pytest.fixture(params=KINDS_OF_URL)
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    fixture = {"postgres": "one_postgres_url", "redis": "redis_url"}.get(request.param)
-    if fixture is not None:
-        return str(request.getfixturevalue(fixture))
-    return "memory://" if request.param == "memory" else f"sqlite:///{tmp_path}/memory.db"
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-async def open_(url: str, clock: Clock) -> AsyncIterator[Open]:
-    opened: list[AsyncMemory] = []
-
-    def make(**options: Any) -> AsyncMemory:
-        opened.append(AsyncMemory(url, **{"extract": told, "clock": clock, "background": False, **options}))
-        return opened[-1]
-
-    yield make
-    for memory in opened:
-        await memory.close()
-
-
-@pytest.fixture
-def memory(open_: Open) -> AsyncMemory:
-    return open_()
+    return url_of(request, tmp_path)
 
 
 async def add(memory: AsyncMemory, key: str = "home", value: str = "Lives in Rome", **place: Any) -> Fact:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -23,17 +22,6 @@ from tests.conftest import told
 
 KEYS = ("home", "theme")
 CONTENT: dict[str, Any] = {"exclude": {"version", "updated_at", "reason", "job_id"}}
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-async def memory(url: str, clock: Clock) -> AsyncIterator[AsyncMemory]:
-    async with AsyncMemory(url, clock=clock, extract=told, background=False) as memory:
-        yield memory
 
 
 async def moved_about(memory: AsyncMemory, clock: Clock) -> list[datetime]:

@@ -82,6 +82,31 @@ def test_a_thread_that_is_older_than_the_memory_stays_as_it_is(memory: Memory) -
     assert [one.text for one in model.seen[-1] if isinstance(one, HumanMessage)] == ["Before all this.", "And now?"]
 
 
+def test_a_turn_that_is_taken_up_again_elsewhere_is_seen_once(memory: Memory) -> None:
+    saver, model = InMemorySaver(), Scripted(replies=["Hello!", RuntimeError("the model is down")])
+
+    def agent() -> Any:
+        middleware = [LongTermMemoryMiddleware(memory, context_tokens=MOST)]
+        return create_agent(model, [], middleware=middleware, checkpointer=saver)
+
+    first = agent()
+    first.invoke(said("I am back from my walk."), ANA)
+    with pytest.raises(RuntimeError):
+        first.invoke(said("How does Oslo look?"), ANA)
+    agent().invoke(None, ANA)
+    asked = [one.text for one in model.seen[-1] if isinstance(one, HumanMessage) and "Oslo look" in one.text]
+    assert asked == ["How does Oslo look?"]
+    assert "I am back from my walk." in [one.text for one in model.seen[-1]]
+
+
+def test_a_message_that_has_no_room_beside_it_stands_alone(memory: Memory) -> None:
+    model = Scripted()
+    agent = agent_of(memory, model)
+    agent.invoke(said("First."), ANA)
+    agent.invoke(said("word " * 2 * MOST), ANA)
+    assert len(model.seen[-1]) == 1
+
+
 def test_a_memory_that_fails_leaves_the_thread_as_it_is(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
     model = Scripted()
     agent = agent_of(memory, model)
