@@ -14,6 +14,7 @@ from .embedding import Embedder, embedded_text
 from .llm import Complete
 from .model import Candidate, Fact, FactUpdate, LeftOut, Message, Remembered, Summary, Usage
 from .scope import Identity, Scope
+from .words import Wording
 
 MODEL_TIMEOUT = 90.0  # seconds; longer than clients of models wait by themselves
 ALL_OPERATIONS = frozenset({"ADD", "UPDATE", "DELETE"})
@@ -109,6 +110,7 @@ class Item:
         terms: Analysed words, the attribute's own words included.
         layer: 0 for the most specific scope of the identity.
         thread, number: Of a message, the conversation and its place in it.
+        wording: Of its text, where that is known already.
         signals: What speaks for it, comparable with the other items of its kind; `ltm_core.recall.signals` names them.
     """
 
@@ -121,6 +123,7 @@ class Item:
     signals: Mapping[str, float] = field(default_factory=dict)
     thread: Scope | None = None
     number: int = 0
+    wording: Wording | None = None
 
 
 @dataclass(frozen=True, slots=True)

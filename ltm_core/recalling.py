@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
@@ -16,6 +16,7 @@ from .dates import days_in
 from .errors import InvalidInput
 from .fence import LATE, STABLE, fenced
 from .home import call
+from .index.contents import Contents, Reading
 from .index.embedded import Embedded
 from .index.held import Indexes
 from .index.memories import Memories
@@ -42,10 +43,11 @@ from .recall.past import as_they_were, past_store
 from .recall.rank import ALSO, STRATEGIES, weights
 from .recall.render import line, pending_line
 from .recall.signals import Asked, Scores
-from .records import fact_of, message_of
+from .records import message_of
 from .scope import Identity, MemoryScope, Scope
 from .small_talk import is_small_talk
 from .stores.base import Compare, Condition, Record, Store, Where
+from .values import unshared
 from .vectors import pack, unpack
 from .versions import Moment
 
@@ -55,6 +57,7 @@ Pending = bool | Literal["elsewhere"]
 
 CANDIDATES = 64  # for a strategy of one's own
 LARGE = 500  # candidates of each kind from a scope that is too large to be held
+STAMPED = ("fact", "message", "session", "summary", "job")  # kinds that bear on what is recalled
 SPARE = 5  # read beyond the limit, for what turns out to say the same, and to tell what fell out
 RERANKED = 20
 MOST_PENDING = 10
@@ -104,17 +107,18 @@ class Recalling:
         self._prices = _prices(policies.count_tokens)
         vectors = store if isinstance(store, Embedded) else None
         self._vectors = vectors
-        self.indexes = Indexes(store, vectors)
+        self._contents = Contents()
+        self.indexes = Indexes(store, vectors, contents=self._contents)
         self._quiet = Quiet()
 
     async def recall(self, asked: Question) -> Recalled:
         """What `asked` is about, ranked, within its budget, and as text. Raises `ScopeError` for a foreign session."""
-        stamp = await self._stamp(asked)
+        look = await self._look(_watched(asked.who), asked.moment)
         await self._check_session(asked.who)
         # before the facts: what is learned in between is seen twice, not never
-        waiting = await self._pending(asked, stamp)
-        given, stable = await self._gather(asked, stamp)
-        ranked = await self._linked(asked, await self._reranked(asked, self._ranked(asked, given)))
+        waiting = await self._pending(asked, look)
+        given, stable = await self._gather(asked, look)
+        ranked = await self._linked(asked, look, await self._reranked(asked, self._ranked(asked, given)))
         if asked.neighbours:
             ranked = await self._with_neighbours(asked, ranked)
         pending = fit_pending(waiting, max_tokens=asked.max_tokens, prices=self._prices)
@@ -161,89 +165,88 @@ class Recalling:
         self, viewer: Viewer, query: str, *, namespace: str, filters: Condition | None = None, limit: int
     ) -> Ranking:
         """The best facts of these scopes for `query`, for ranking."""
-        now = self._policies.clock()
-        stamp = await self._store.stamp(viewer.scopes)
-        kind = await self._kind(*await self._visible(viewer, namespace, now, stamp), query, now, dates=True)
+        look = await self._look(viewer.scopes)
+        kind = await self._kind(*await self._visible(viewer, namespace, look), query, look, dates=True)
         found = await self._read(kind, filters, "relevant", limit)
-        items = items_of(found, viewer.scopes, now, None)
-        return Ranking(query, words.terms(query), items, kind.asked.total, now, kind.asked.vector is not None)
+        items = items_of(kind.reads, found, viewer.scopes, look.now, None)
+        return Ranking(query, words.terms(query), items, kind.asked.total, look.now, kind.asked.vector is not None)
 
-    async def _stamp(self, asked: Question) -> Hashable | None:
-        """Of the store, for all that may be recalled, taken before anything is read."""
-        who = asked.who
-        subject = [who.subject] if who.user_id is not None or who.session_id is not None else []
-        return await self._store.stamp([*who.scopes, *subject])
+    async def _look(self, scopes: Sequence[Scope], moment: Moment | None = None) -> _Look:
+        """The beginning of a recall: its stamps are taken before anything is read."""
+        stamps = await self._store.stamps(scopes, STAMPED)
+        now = moment.at if moment else self._policies.clock()
+        return _Look(now, stamps, Reading(self._store, self._contents, stamps))
 
-    async def _gather(self, asked: Question, stamp: Hashable | None) -> tuple[Ranking, list[Fact]]:
+    async def _gather(self, asked: Question, look: _Look) -> tuple[Ranking, list[Fact]]:
         """The candidates of all kinds, and the facts of the stable block."""
-        now = asked.moment.at if asked.moment else self._policies.clock()
         strategy = asked.strategy if isinstance(asked.strategy, str) else ""
         items: list[Item] = []
         stable: list[Fact] = []
         kinds: list[_Kind] = []
         if "facts" in asked.include:
-            kinds.append(await (self._past_facts(asked, now) if asked.moment else self._facts(asked, now, stamp)))
+            kinds.append(await (self._past_facts(asked, look) if asked.moment else self._facts(asked, look)))
             stable = await self._stable(asked, kinds[0])
         if "messages" in asked.include:
-            kinds.append(await self._messages(asked, now, stamp))
+            kinds.append(await self._messages(asked, look))
         if "summaries" in asked.include:
-            kinds.append(await self._summaries(asked, now))
+            kinds.append(await self._summaries(asked, look))
         session = Scope.session(asked.who.session_id, asked.who.tenant) if asked.who.session_id else None
         scopes = asked.who.scopes
         for kind in kinds:
             filters = asked.filters if kind.where.kind == "fact" else None
             found = await self._read(kind, filters, strategy, asked.limit)
             if kind.where.kind == "summary":
-                found = [each for each in found if await self._is_shown(each.record, now)]
-            items += items_of(found, scopes, now, session)
+                found = [each for each in found if await self._is_shown(each.record, look.now)]
+            items += items_of(kind.reads, found, scopes, look.now, session)
         total = sum(kind.asked.total for kind in kinds)
         has_vectors = any(kind.asked.vector is not None for kind in kinds)
-        return Ranking(asked.query, words.terms(asked.query), items, total, now, has_vectors), stable
+        return Ranking(asked.query, words.terms(asked.query), items, total, look.now, has_vectors), stable
 
-    async def _facts(self, asked: Question, now: datetime, stamp: Hashable | None) -> _Kind:
-        visible = await self._visible(asked.who, asked.namespace, now, stamp)
-        return await self._kind(*visible, asked.query, now, asked.dates)
+    async def _facts(self, asked: Question, look: _Look) -> _Kind:
+        visible = await self._visible(asked.who, asked.namespace, look)
+        return await self._kind(*visible, asked.query, look, asked.dates)
 
-    async def _visible(
-        self, viewer: Viewer, namespace: str, now: datetime, stamp: Hashable | None
-    ) -> tuple[Where, list[Memories] | None]:
-        where = visible_facts(viewer, namespace, now)
-        return where, await self.indexes.facts(viewer.scopes, namespace, now, stamp)
+    async def _visible(self, viewer: Viewer, namespace: str, look: _Look) -> tuple[Where, list[Memories] | None]:
+        where = visible_facts(viewer, namespace, look.now)
+        return where, await self.indexes.facts(viewer.scopes, namespace, look.now, look.stamps)
 
-    async def _past_facts(self, asked: Question, now: datetime) -> _Kind:
+    async def _past_facts(self, asked: Question, look: _Look) -> _Kind:
         """The facts of another time, out of the history; no vectors were kept of them."""
         assert asked.moment is not None
-        scopes = asked.who.scopes
+        scopes, now = asked.who.scopes, look.now
         past = await past_store(await as_they_were(self._store, scopes, asked.namespace, asked.moment))
         held = await Indexes(past).facts(scopes, asked.namespace, now)
         days = days_in(asked.query, now) if asked.dates else None
         question = Asked(asked.query, held or (), now, days, are_facts=True)
-        return _Kind(visible_facts(asked.who, asked.namespace, now), question, past)
+        return _Kind(visible_facts(asked.who, asked.namespace, now), question, Reading(past))
 
-    async def _messages(self, asked: Question, now: datetime, stamp: Hashable | None) -> _Kind:
-        held = await self.indexes.messages(asked.who.subject, now, stamp)
-        return await self._kind(_until(visible_messages(asked.who, now), asked), held, asked.query, now, asked.dates)
+    async def _messages(self, asked: Question, look: _Look) -> _Kind:
+        held = await self.indexes.messages(asked.who.subject, look.now, look.stamps)
+        where = _until(visible_messages(asked.who, look.now), asked)
+        return await self._kind(where, held, asked.query, look, asked.dates)
 
-    async def _summaries(self, asked: Question, now: datetime) -> _Kind:
+    async def _summaries(self, asked: Question, look: _Look) -> _Kind:
         """They are few, and change as a whole: what the database finds is enough."""
+        now = look.now
         where, terms = _until(visible_summaries(asked.who, now), asked), words.terms(asked.query)
         parts = await candidates(self._store, where, terms, None, now, limit=LARGE)
         days = days_in(asked.query, now) if asked.dates else None
-        return _Kind(where, Asked(asked.query, parts, now, days), self._store)
+        return _Kind(where, Asked(asked.query, parts, now, days), look.reads)
 
     async def _is_shown(self, summary: Record, now: datetime) -> bool:
         """Whether the time of what a summary tells is not over."""
         shown = await self._turns.shown(summary.scope, now)
         return all(one.operator == "gt" and summary.fields["last"] > one.value for one in shown)
 
-    async def _kind(self, where: Where, held: list[Memories] | None, query: str, now: datetime, dates: bool) -> _Kind:
+    async def _kind(self, where: Where, held: list[Memories] | None, query: str, look: _Look, dates: bool) -> _Kind:
+        now = look.now
         is_large, days = held is None, days_in(query, now) if dates else None
         asked = Asked(query, held or (), now, days, are_facts=where.kind == "fact")
         vector = await self._vector(asked.meaning) if is_large or asked.total else None
         if is_large:
             near = (self._vectors.embedder.space, vector) if self._vectors and vector else None
             held = await candidates(self._store, where, asked.terms, near, now, limit=LARGE)
-        return _Kind(where, replace(asked, parts=held or (), vector=unpack(vector) if vector else None), self._store)
+        return _Kind(where, replace(asked, parts=held or (), vector=unpack(vector) if vector else None), look.reads)
 
     async def _vector(self, meaning: str) -> bytes | None:
         """What the embedder makes of a query; None without one, and where it fails: words are compared all the same."""
@@ -264,7 +267,7 @@ class Recalling:
         scores = Scores(kind.asked, counts, ALSO)
         proposal = scores.proposal(strategy, max(CANDIDATES, limit or total))
         count = total if limit is None or strategy not in STRATEGIES else limit + SPARE
-        return await read_best(kind.store, kind.where, filters, parts, proposal, count)
+        return await read_best(kind.reads, kind.where, filters, parts, proposal, count)
 
     async def _check_session(self, who: Identity) -> None:
         if who.session_id is not None and who.user_id is not None:
@@ -295,16 +298,16 @@ class Recalling:
         found = await self._store.scan(where) if ids else []
         return with_neighbours(ranked, found, asked.neighbours)
 
-    async def _linked(self, asked: Question, ranked: Sequence[Ranked]) -> Sequence[Ranked]:
+    async def _linked(self, asked: Question, look: _Look, ranked: Sequence[Ranked]) -> Sequence[Ranked]:
         """What was ranked, and among it what is linked with the best."""
         if not asked.links or asked.moment or asked.strategy != "relevant":
             return ranked
-        now, scopes = self._policies.clock(), asked.who.scopes
+        now, scopes = look.now, asked.who.scopes
         visible = visible_facts(asked.who, asked.namespace, now)
         shown = visible.also(asked.filters) if asked.filters else visible
         reached = await self._store.walk(shown, starts(ranked), asked.links)
-        open_ = await unshadowed(self._store, visible, [step.record for step in reached])
-        items = items_of([Found(record, {}) for record in open_], scopes, now, None)
+        open_ = await unshadowed(look.reads, visible, [step.record for step in reached])
+        items = items_of(look.reads, [Found(record, {}) for record in open_], scopes, now, None)
         return with_linked(ranked, reached, {item.content.id or "": item for item in items})
 
     def _ranked(self, asked: Question, given: Ranking) -> Sequence[Ranked]:
@@ -318,10 +321,11 @@ class Recalling:
         if asked.filters is not None or asked.limit == 0:
             return []
         ids = tuple(sorted(one for part in kind.asked.parts for one in part.stable))
-        found = await kind.store.scan(replace(kind.where, ids=ids)) if ids else []
-        return stable_facts(map(fact_of, await unshadowed(kind.store, kind.where, found)))
+        found = await kind.reads.scan(replace(kind.where, ids=ids)) if ids else []
+        shown = [kind.reads.seen(record).content for record in await unshadowed(kind.reads, kind.where, found)]
+        return stable_facts(one for one in shown if isinstance(one, Fact))
 
-    async def _pending(self, asked: Question, stamp: Hashable | None) -> list[Message]:
+    async def _pending(self, asked: Question, look: _Look) -> list[Message]:
         """What the person told and is not learned yet, newest last."""
         who = asked.who
         if not asked.pending or asked.moment or (who.user_id is None and who.session_id is None):
@@ -330,13 +334,13 @@ class Recalling:
         where = Where("job", subject=subject, test=Compare("status", "eq", WAITING))
         if asked.pending == "elsewhere":
             where = where.also(Compare("session_id", "ne", who.session_id))
-        if self._quiet.holds(where, stamp):
+        if self._quiet.holds(where, look.stamps.get("job")):
             return []
         jobs = await self._store.scan(where, order=[("created_at", "desc")], limit=MOST_PENDING)
         ids = tuple(one for job in jobs for one in waiting_ids(job))
         if not ids:
             if who.user_id is not None:  # else it is about somebody whose stamp this is not
-                self._quiet.note(where, stamp)
+                self._quiet.note(where, look.stamps.get("job"))
             return []
         told = Compare("role", "eq", "user")
         said = Where("message", subject=subject, ids=ids, test=Compare("deleted_at", "exists", False)).also(told)
@@ -352,13 +356,27 @@ def _until(where: Where, asked: Question) -> Where:
     return where if asked.moment is None else where.also(Compare("created_at", "lte", asked.moment.at))
 
 
+def _watched(who: Identity) -> list[Scope]:
+    """Whose records bear on a recall."""
+    return [*who.scopes, *([who.subject] if who.user_id is not None or who.session_id is not None else [])]
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """One recall's look at the store: when, after which stamps, and through what it reads."""
+
+    now: datetime
+    stamps: Mapping[str, Hashable]
+    reads: Reading
+
+
 @dataclass(frozen=True, slots=True)
 class _Kind:
     """Memories of one kind: which may be seen, the query put to their indexes, and where they are read from."""
 
     where: Where
     asked: Asked
-    store: Store
+    reads: Reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -370,7 +388,9 @@ class _Only:
 
 def _scored(each: Ranked) -> Remembered:
     told = {"score": each.score, "relevance": each.relevance, "parts": dict(each.parts)}
-    return each.item.content.model_copy(update={**told, "signals": dict(each.item.signals)})
+    content = each.item.content
+    own = {name: unshared(value) for name, value in content.__dict__.items() if type(value) in (list, dict)}
+    return content.model_copy(update={**own, **told, "signals": dict(each.item.signals)})
 
 
 def _prices(count: CountTokens) -> Prices:

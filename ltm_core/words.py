@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any
@@ -15,6 +16,10 @@ _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 _APOSTROPHE = re.compile("['’]")
 # Scripts without spaces between words are cut into overlapping pairs of characters.
 _UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\uac00-\ud7af]+")
+
+# Texts that differ in one of these do not say the same, however alike they are.
+_SHARP = re.compile(r"\d+|\b(?:not?|never|none|nor|without|cannot)\b|n['’]t\b")
+SAME = 0.9  # of all words of two texts
 
 # What questions and chatter are made of: words that are never a reason to recall something.
 STOP_WORDS = frozenset((files(__package__) / "stop_words.txt").read_text(encoding="utf-8").split())
@@ -64,3 +69,23 @@ def terms(text: str) -> list[str]:
 def stems(text: str) -> list[str]:
     """All words of `text`, stemmed, stop words included: for comparing texts, not for finding them."""
     return [_stemmed(word) for word in words(text)]
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """The words of a text, for telling whether another says the same."""
+
+    stems: frozenset[str]
+    sharp: frozenset[str]
+
+    @classmethod
+    def of(cls, text: str) -> Wording:
+        """That of `text`. What has no words at all is the same as itself only."""
+        found = frozenset(stems(text))
+        return cls(found, frozenset(_SHARP.findall(text.casefold()) if found else [text]))
+
+    def same_as(self, other: Wording) -> bool:
+        """Whether nearly all words are the same, and all numbers and negations."""
+        if self.sharp != other.sharp:
+            return False
+        return len(self.stems & other.stems) >= SAME * len(self.stems | other.stems)

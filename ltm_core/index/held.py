@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from importlib.util import find_spec
@@ -13,6 +13,7 @@ from weakref import WeakValueDictionary
 
 from ..scope import Scope
 from ..stores.base import All, AnyOf, Compare, Order, Record, Store, Where, place
+from .contents import Contents, Kept
 from .embedded import Embedded
 from .entries import entry_of
 from .memories import Memories
@@ -27,6 +28,10 @@ PAGE = 5_000
 FEW = 200  # vectors that are asked for by name
 
 _IN_ORDER: dict[str, Order] = {"fact": (("created_at", "asc"),), "message": (("number", "asc"),)}
+
+# Which kinds of record tell an index what has changed.
+_MADE_OF: Mapping[str, Sequence[str]] = {"fact": ("fact",), "message": ("message", "session")}
+NO_STAMPS: Mapping[str, Hashable] = {}
 
 Wall = tuple[str, str, str]  # kind, token of the scope or subject, namespace
 
@@ -67,9 +72,11 @@ class Indexes:
         *,
         most_bytes: int = MOST_BYTES,
         most_rows: int | None = None,
+        contents: Contents | None = None,
     ) -> None:
         self._store = store
         self._vectors = vectors
+        self._contents = contents
         self._most_bytes = most_bytes
         if most_rows is None:
             most_rows = MOST_ROWS if find_spec("numpy") else MOST_ROWS_PLAINLY
@@ -83,44 +90,52 @@ class Indexes:
         self._locks = WeakValueDictionary()
 
     async def facts(
-        self, scopes: Sequence[Scope], namespace: str, now: datetime, stamp: Hashable | None = None
+        self, scopes: Sequence[Scope], namespace: str, now: datetime, stamps: Mapping[str, Hashable] = NO_STAMPS
     ) -> list[Memories] | None:
         """The facts of each scope; None where they are too many to be held.
 
-        `stamp` is that of the store, taken before.
+        `stamps` are those of the store, taken before.
         """
         wheres = [facts_in(scope, namespace) for scope in scopes]
         found = [self._held.get(_wall(where)) for where in wheres]
         known = [held for held in found if held is not None]
-        if not await self._agrees(known, stamp, now, lambda: self._facts_changed(known, now)):
+        if not await self._agrees(known, stamps, now, lambda: self._facts_changed(known, now)):
             for held in known:
                 self._held.pop(_wall(held.where), None)
-        return await self._all(wheres, now, stamp)
+        return await self._all(wheres, now, stamps)
 
-    async def messages(self, subject: Scope, now: datetime, stamp: Hashable | None = None) -> list[Memories] | None:
-        """The messages of a subject; None where they are too many to be held. `stamp` as in `facts`."""
+    async def messages(
+        self, subject: Scope, now: datetime, stamps: Mapping[str, Hashable] = NO_STAMPS
+    ) -> list[Memories] | None:
+        """The messages of a subject; None where they are too many to be held. `stamps` as in `facts`."""
         where = messages_of(subject)
         held = self._held.get(_wall(where))
-        if held and not await self._agrees([held], stamp, now, lambda: self._messages_changed(held, now)):
+        if held and not await self._agrees([held], stamps, now, lambda: self._messages_changed(held, now)):
             self._held.pop(_wall(where), None)
-        return await self._all([where], now, stamp)
+        return await self._all([where], now, stamps)
 
     async def _agrees(
-        self, known: Sequence[Held], stamp: Hashable | None, now: datetime, changed: Callable[[], Awaitable[bool]]
+        self,
+        known: Sequence[Held],
+        stamps: Mapping[str, Hashable],
+        now: datetime,
+        changed: Callable[[], Awaitable[bool]],
     ) -> bool:
         """Whether indexes and database agree; asked again where somebody wrote in between."""
-        if _is_quiet(known, stamp, now):
+        if _is_quiet(known, stamps, now):
             return True
         if not (await changed() or await changed()):
             return False
         for held in known:
-            held.stamp = stamp
+            held.stamp = _stamp(held.where, stamps)
         return True
 
-    async def _all(self, wheres: Sequence[Where], now: datetime, stamp: Hashable | None) -> list[Memories] | None:
+    async def _all(
+        self, wheres: Sequence[Where], now: datetime, stamps: Mapping[str, Hashable]
+    ) -> list[Memories] | None:
         found = []
         for where in wheres:
-            held = self._held.get(_wall(where)) or await self._load(where, now, stamp)
+            held = self._held.get(_wall(where)) or await self._load(where, now, stamps)
             if held is None:
                 return None
             if self._held.setdefault(_wall(where), held) is held:
@@ -132,16 +147,18 @@ class Indexes:
             self._make_room(len(wheres))
         return [held.memories for held in found]
 
-    async def _load(self, where: Where, now: datetime, stamp: Hashable | None) -> Held | None:
+    async def _load(self, where: Where, now: datetime, stamps: Mapping[str, Hashable]) -> Held | None:
         async with self._locks.setdefault(_wall(where), asyncio.Lock()):
             held = self._held.get(_wall(where))
             if held is not None:
                 return held
             if await self._store.count(where) > self._most_rows:
                 return None
-            held = Held(where, Memories(), now, stamp)
+            held = Held(where, Memories(), now, _stamp(where, stamps))
             async for record in self._every(where, _IN_ORDER[where.kind]):
                 self._take(held, record, now)
+                if self._contents is not None and record.kind in stamps:
+                    self._contents.keep((record.kind, record.id), Kept(record, stamps[record.kind]))
             return held
 
     async def _every(self, where: Where, order: Order = ()) -> AsyncIterator[Record]:
@@ -213,9 +230,15 @@ class Indexes:
             total -= held.memories.weight
 
 
-def _is_quiet(known: Sequence[Held], stamp: Hashable | None, now: datetime) -> bool:
+def _stamp(where: Where, stamps: Mapping[str, Hashable]) -> Hashable | None:
+    """Of all that an index is made of; None where the store cannot tell."""
+    kinds = _MADE_OF[where.kind]
+    return tuple(stamps[kind] for kind in kinds) if all(kind in stamps for kind in kinds) else None
+
+
+def _is_quiet(known: Sequence[Held], stamps: Mapping[str, Hashable], now: datetime) -> bool:
     """Whether nobody has written since these were looked at; then they hold `now` too."""
-    if any(stamp is None or held.stamp != stamp for held in known):
+    if any(held.stamp is None or held.stamp != _stamp(held.where, stamps) for held in known):
         return False
     for held in known:
         held.seen_at = now

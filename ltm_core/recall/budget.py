@@ -11,20 +11,17 @@ from dataclasses import dataclass, field
 from ..attributes import in_profile
 from ..model import Fact, LeftOut, Message, Remembered
 from ..policies import Fitted, Ranked
-from ..words import stems
+from ..words import Wording
 
 MOST_STABLE = 20
 MOST_LEFT_OUT = 100
 STABLE_SHARE = 1 / 2
 PENDING_SHARE = 1 / 4
-SAME = 0.9
 # Score that a memory must have more to be worth e times the room: docs/explanation/recall.md.
 PER_SIZE = 0.5
 
 # Ideographs, kana, Hangul, full-width forms and emoji: about a token for each character.
 _WIDE = re.compile("[\u1100-\u11ff\u2e80-\ud7ff\uf900-\ufaff\ufe30-\uffef\U00010000-\U0003ffff]")
-# Texts that differ in one of these do not say the same, however alike they are.
-_SHARP = re.compile(r"\d+|\b(?:not?|never|none|nor|without|cannot)\b|n['’]t\b")
 
 
 def estimate_tokens(text: str) -> int:
@@ -87,7 +84,7 @@ def fit(
         min_relevance=min_relevance,
         needs_use=needs_use,
         shown=frozenset(fact.id for fact in kept),
-        said=[_Said.of(fact) for fact in kept],
+        said=[_Said(fact, Wording.of(fact.text)) for fact in kept],
     )
     considered = sorted(ranked, key=lambda each: -_worth(each, prices)) if by_size and max_tokens else ranked
     taken = {id(each) for each in considered if choice.takes(each)}
@@ -149,18 +146,10 @@ class _Said:
     """What a memory says, for telling whether another says the same."""
 
     content: Remembered
-    stems: frozenset[str]
-    sharp: frozenset[str]
-
-    @classmethod
-    def of(cls, content: Remembered) -> _Said:
-        found = frozenset(stems(content.text))
-        return cls(content, found, frozenset(_SHARP.findall(content.text.casefold()) if found else [content.text]))
+    wording: Wording
 
     def same_as(self, other: _Said) -> bool:
-        if type(self.content) is not type(other.content) or self.sharp != other.sharp:
-            return False
-        return len(self.stems & other.stems) >= SAME * len(self.stems | other.stems)
+        return type(self.content) is type(other.content) and self.wording.same_as(other.wording)
 
 
 @dataclass(slots=True)
@@ -200,7 +189,7 @@ class _Choice:
         price = self._price(content)
         if price > self.room:
             yield f"needs {price} tokens, {max(math.floor(self.room), 0)} are left"
-        self.latest = _Said.of(content)
+        self.latest = _Said(content, each.item.wording or Wording.of(content.text))
         yield from (f"same as {other.content.text!r}" for other in self.said if self.latest.same_as(other))
 
     def _add(self, content: Remembered) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
+from ..index.contents import Reading, Seen
 from ..index.entries import WITHDRAWN, entry_of
 from ..index.memories import Memories, indexed
+from ..model import Fact, Message
 from ..policies import Item
-from ..records import fact_id, fact_of, message_of, summary_of
+from ..records import fact_id
 from ..scope import Identity, Scope
 from ..stores.base import All, AnyOf, Compare, Condition, Order, Record, Store, Where
 
@@ -77,7 +79,7 @@ class Found:
 
 
 async def read_best(
-    store: Store,
+    store: Reading,
     visible: Where,
     filters: Condition | None,
     parts: Sequence[Memories],
@@ -105,7 +107,7 @@ async def read_best(
     return found[:count]
 
 
-async def _those(store: Store, where: Where, ids: Collection[str]) -> list[Record]:
+async def _those(store: Reading, where: Where, ids: Collection[str]) -> list[Record]:
     """The records of these ids; where they are many, out of all."""
     if len(ids) <= MOST_IDS:
         return await store.scan(replace(where, ids=tuple(sorted(ids))))
@@ -135,7 +137,7 @@ def _index(records: Iterable[Record], now: datetime) -> Memories:
     return indexed(sorted(entries, key=lambda entry: (entry.thread, entry.place)))
 
 
-async def unshadowed(store: Store, visible: Where, found: Sequence[Record]) -> list[Record]:
+async def unshadowed(store: Reading, visible: Where, found: Sequence[Record]) -> list[Record]:
     """Those of `found` whose key no more specific scope holds, be that fact found or not."""
     above = {record.id: _ids_above(record, visible.scopes) for record in found} if visible.kind == "fact" else {}
     ids = {over for overs in above.values() for over in overs}
@@ -145,25 +147,28 @@ async def unshadowed(store: Store, visible: Where, found: Sequence[Record]) -> l
     return [record for record in found if held.isdisjoint(above[record.id])]
 
 
-def items_of(found: Sequence[Found], scopes: Sequence[Scope], now: datetime, session: Scope | None) -> list[Item]:
+def items_of(
+    reads: Reading, found: Sequence[Found], scopes: Sequence[Scope], now: datetime, session: Scope | None
+) -> list[Item]:
     """What was found as ranking sees it; what was said in the present session is layer 0."""
     layers = {scope: layer for layer, scope in enumerate(scopes)}
-    return [_fact(each, layers) if each.record.kind == "fact" else _told(each, session, now) for each in found]
+    items = []
+    for each in found:
+        seen, record = reads.seen(each.record), each.record
+        layer = layers[record.scope] if record.kind == "fact" else int(record.scope != session)
+        items.append(_item(seen, each, layer, now))
+    return items
 
 
-def _fact(found: Found, layers: Mapping[Scope, int]) -> Item:
-    fact, record = fact_of(found.record), found.record
-    layer = layers[record.scope]
-    return Item(fact, record.terms, fact.told_at, layer, fact.importance, fact.confidence, found.signals)
-
-
-def _told(found: Found, session: Scope | None, now: datetime) -> Item:
-    record, layer = found.record, int(found.record.scope != session)
-    if record.kind == "summary":
-        summary = summary_of(record)
-        return Item(summary, record.terms, summary.created_at, layer, signals=found.signals)
-    message, place = message_of(record), {"thread": record.scope, "number": record.fields["number"]}
-    return Item(message, record.terms, message.created_at or now, layer, signals=found.signals, **place)
+def _item(seen: Seen, found: Found, layer: int, now: datetime) -> Item:
+    content, record = seen.content, found.record
+    told: dict[str, Any] = {"layer": layer, "signals": found.signals, "wording": seen.wording}
+    if isinstance(content, Fact):
+        told |= {"importance": content.importance, "confidence": content.confidence}
+        return Item(content, record.terms, content.told_at, **told)
+    if isinstance(content, Message):
+        told |= {"thread": record.scope, "number": record.fields["number"]}
+    return Item(content, record.terms, content.created_at or now, **told)
 
 
 def _open_at(end: str, now: datetime) -> Condition:

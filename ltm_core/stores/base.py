@@ -47,9 +47,10 @@ class Record:
 
     def get(self, path: str | tuple[str, ...]) -> Any:
         """The value under a field name, or under a path into a JSON field; None where there is none."""
-        head, *rest = (path,) if isinstance(path, str) else path
-        value: Any = FIXED_VALUES[head](self) if head in FIXED else self.fields.get(head)
-        for step in rest:
+        if isinstance(path, str):
+            return FIXED_VALUES[path](self) if path in FIXED else self.fields.get(path)
+        value = self.get(path[0])
+        for step in path[1:]:
             value = value.get(step) if isinstance(value, Mapping) else None
         return value
 
@@ -88,7 +89,10 @@ class All:
 
     def admits(self, record: Record) -> bool:
         """Whether `record` passes."""
-        return all(condition.admits(record) for condition in self.conditions)
+        for condition in self.conditions:  # noqa: SIM110 # `all` takes twice as long
+            if not condition.admits(record):
+                return False
+        return True
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -102,7 +106,10 @@ class AnyOf:
 
     def admits(self, record: Record) -> bool:
         """Whether `record` passes."""
-        return any(condition.admits(record) for condition in self.conditions)
+        for condition in self.conditions:  # noqa: SIM110
+            if condition.admits(record):
+                return True
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,12 +325,13 @@ class Store(ABC):
         """How many records `where` admits."""
         return len(await self.scan(where))
 
-    async def stamp(self, scopes: Sequence[Scope]) -> Hashable | None:
-        """What stays equal only while nobody writes a record of these owners, or about these subjects.
+    async def stamps(self, scopes: Sequence[Scope], kinds: Sequence[str]) -> Mapping[str, Hashable]:
+        """For each of `kinds`, what stays equal only while nobody writes to these owners, or about these subjects.
 
-        It may change without reason. None where a store cannot tell that for less than it costs to look.
+        A stamp may change without reason. Kinds are left out where a store cannot tell that for less than it costs to
+        look. That a record moves to another subject shows in the stamp of its owner.
         """
-        return None
+        return {}
 
     async def tally(self, where: Where, by: str) -> dict[Any, int]:
         """How many records `where` admits for each value of the column `by`; those without one count under None."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from datetime import datetime
@@ -11,6 +11,7 @@ from typing import Any
 from ..errors import ConflictError
 from ..scope import Scope
 from .base import Due, Order, Put, Record, Store, Where, Write
+from .changes import Changes
 from .kinds import KINDS
 from .pages import page
 
@@ -20,7 +21,7 @@ class DictStore(Store):
 
     def __init__(self) -> None:
         self._records: dict[_Place, Record] = {}
-        self._changes = 0
+        self._changes = Changes()
 
     async def open(self) -> None:
         """Nothing to make ready."""
@@ -34,7 +35,7 @@ class DictStore(Store):
         for write in writes:
             self._check(changed, write)
             changed[_place(write)] = _copy(write.record) if isinstance(write, Put) else None
-        self._changes += 1
+        self._changes.note(writes)
         for where, record in changed.items():
             if record is None:
                 self._records.pop(where, None)
@@ -63,14 +64,14 @@ class DictStore(Store):
     async def purge(self, where: Where) -> int:
         """Remove for good what `where` admits."""
         gone = await self.scan(where)
-        self._changes += 1
+        self._changes.note_purge(where.kind)
         for record in gone:
             del self._records[record.kind, record.id]
         return len(gone)
 
-    async def stamp(self, scopes: Sequence[Scope]) -> int:
-        """How often anything was written."""
-        return self._changes
+    async def stamps(self, scopes: Sequence[Scope], kinds: Sequence[str]) -> Mapping[str, Hashable]:
+        """For each kind, the last writes to each of these owners or subjects."""
+        return self._changes.of(scopes, kinds)
 
     async def due(self, kind: str, before: datetime, limit: int) -> list[Due]:
         """Records whose due time has come, the earliest first."""

@@ -7,7 +7,7 @@ import atexit
 import ctypes
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from importlib import import_module
 from typing import Any, TypeVar
@@ -39,6 +39,7 @@ from sqlalchemy.sql import operators
 from ..errors import ConfigurationError, LTMError, StoreError, StoreUnavailable
 from ..scope import Scope
 from .base import Record, Scan, Where
+from .changes import Changes
 from .kinds import KINDS
 from .migrations import HEAD, migrate, stored_version
 from .sql.documents import SqliteDocuments
@@ -177,11 +178,6 @@ class SqliteLink(Link):
         return int(number)
 
     @property
-    def changes(self) -> int:
-        """How many rows this connection has changed."""
-        return self._its_driver.total_changes
-
-    @property
     def _its_driver(self) -> aiosqlite.Connection:
         assert self._driver is not None
         return self._driver
@@ -231,9 +227,8 @@ class SqliteStore(SqlStore):
         self._opened = 0
         self._pen: SqliteLink | None = None
         self._readers: asyncio.LifoQueue[SqliteLink] = asyncio.LifoQueue()
-        self._watch: SqliteLink | None = None
+        self._changes = Changes()
         self._opening_id = uuid4().hex
-        self._watching = asyncio.Lock()
 
     def forget_connections(self) -> None:
         """Drop every connection without closing it, and be as before `open`.
@@ -271,7 +266,7 @@ class SqliteStore(SqlStore):
         for held in self._held:
             await held.connection.close()
         self._held, self._opened, self._pen, self._readers = [], 0, None, asyncio.LifoQueue()
-        self._watch, self._opening_id = None, uuid4().hex
+        self._opening_id = uuid4().hex
         if self._reader is not None and not self.in_memory:
             await self._checkpoint(self._reader, patience=0.1)
         await super()._disconnect()
@@ -299,15 +294,26 @@ class SqliteStore(SqlStore):
             self._opened -= 1
             raise
 
-    async def stamp(self, scopes: Sequence[Scope]) -> Hashable:
-        """The number that SQLite changes when another connection commits; that of one which never writes."""
+    async def stamps(self, scopes: Sequence[Scope], kinds: Sequence[str]) -> Mapping[str, Hashable]:
+        """What this store wrote, and the number that SQLite changes when anybody else commits.
+
+        That number is the one of the connection that writes, since it does not change with its own commits. While that
+        is at work there are no stamps: nobody waits for them.
+        """
+        own = self._changes.of(scopes, kinds)
         if self.in_memory:
-            return self._opening_id, self._pen.changes if self._pen is not None else 0
+            return {kind: (self._opening_id, stamp) for kind, stamp in own.items()}
+        if self._writing.locked():
+            return {}
         with self._translated():
-            async with self._watching:
-                if self._watch is None:
-                    self._watch = await self._hold(connected(self._reader))
-                return self._opening_id, await self._watch.version()
+            others = await self._committed_by_others()
+        return {kind: (self._opening_id, others, stamp) for kind, stamp in own.items()}
+
+    async def _committed_by_others(self) -> int:
+        if self._pen is not None:
+            return await self._pen.version()
+        async with self._writing, self._on_writer() as link:
+            return await link.version()
 
     @asynccontextmanager
     async def _on_writer(self) -> AsyncIterator[SqliteLink]:
@@ -330,6 +336,12 @@ class SqliteStore(SqlStore):
                 async with self._on_writer() as link:
                     await self._patiently(lambda: link.transact(self.begin, runs(units)))
 
+    async def _commit(self, units: Sequence[Sequence[Step]]) -> Sequence[Exception | None]:
+        try:
+            return await super()._commit(units)
+        finally:
+            self._changes.note([step.write for unit in units for step in unit])
+
     async def _hold(self, engine: AsyncEngine) -> SqliteLink:
         """A connection that stays checked out, which spares every call the way to the pool and back."""
         link = SqliteLink(await engine.connect())
@@ -346,7 +358,10 @@ class SqliteStore(SqlStore):
                 await connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
 
     async def _purge(self, where: Where) -> int:
-        gone = await super()._purge(where)
+        try:
+            gone = await super()._purge(where)
+        finally:
+            self._changes.note_purge(where.kind)
         if gone and not self.in_memory:
             await self._checkpoint(connected(self._reader))
         return gone

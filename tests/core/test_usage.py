@@ -181,7 +181,7 @@ async def test_a_recall_writes_nothing_to_the_database(tmp_path: Path) -> None:
                 await asked(memory)
                 await memory.facts.get("home", scope_id="ann")
                 await memory.facts.search("Rome", scope_id="ann")
-            assert {call.verb for call in calls} <= {"scan", "count", "search_text", "stamp"}
+            assert {call.verb for call in calls} <= {"scan", "count", "search_text", "stamps"}
             assert other.execute("PRAGMA data_version").fetchone() == (before,)
             assert memory.runtime.accesses.waiting == 60
             assert await memory.flush()

@@ -20,35 +20,35 @@ from ltm_core.stores.memory import DictStore
 from ltm_core.stores.redis.layout import descending, ranged
 from ltm_core.stores.redis.store import RedisStore
 from ltm_core.stores.sqlite import SqliteStore
-from ltm_core.testing.store_contract import ANN, BOB, fact, put
+from ltm_core.testing.store_contract import ANN, BOB, fact, put, stamp_of
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 
 async def test_a_file_has_a_new_stamp_after_another_connection_wrote(tmp_path: Path) -> None:
     async with SqliteStore(tmp_path / "ltm.db") as one, SqliteStore(tmp_path / "ltm.db") as other:
-        before = await one.stamp([ANN])
-        assert await one.stamp([ANN]) == before
+        before = await stamp_of(one, ANN)
+        assert await stamp_of(one, ANN) == before
         await put(other, fact(ANN, "a"))
-        assert await one.stamp([ANN]) != before
+        assert await stamp_of(one, ANN) != before
 
 
 async def test_two_openings_of_a_file_never_share_a_stamp(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "ltm.db")
     async with store:
-        before = await store.stamp([ANN])
+        before = await stamp_of(store, ANN)
     async with store:
-        assert await store.stamp([ANN]) != before
+        assert await stamp_of(store, ANN) != before
 
 
 async def test_in_redis_a_stamp_is_for_some_people(redis_url: str) -> None:
     async with RedisStore(redis_url, prefix="stamps") as one, RedisStore(redis_url, prefix="stamps") as other:
         await put(one, fact(ANN, "a"), fact(BOB, "b"))
-        before = await one.stamp([ANN])
+        before = await stamp_of(one, ANN)
         await put(other, fact(BOB, "c"))
-        assert await one.stamp([ANN]) == before
+        assert await stamp_of(one, ANN) == before
         await put(other, fact(ANN, "d"))
-        assert await one.stamp([ANN]) != before
+        assert await stamp_of(one, ANN) != before
         await one.purge(Where("fact", (ANN, BOB)))
 
 
@@ -99,7 +99,7 @@ async def test_what_is_written_while_an_index_is_read_is_found_by_the_next_recal
     indexes = Indexes(store)
 
     async def found() -> list[Memories] | None:
-        return await indexes.facts([ANN], "", NOW, await store.stamp([ANN]))
+        return await indexes.facts([ANN], "", NOW, await store.stamps([ANN], ["fact"]))
 
     def told(name: str) -> Record:
         return fact(ANN, name, key=name, namespace="", created_at=NOW, updated_at=NOW)

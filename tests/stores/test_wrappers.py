@@ -390,7 +390,7 @@ async def test_what_was_asked_before_is_answered_without_the_database(pair: Pair
         assert await pair.here.count(of(ANN)) == 1
         assert await pair.here.search_vector(of(ANN), "s", pack([1, 0]), 5) == near
     assert pair.inner.calls == 4
-    assert (pair.here.stamps.counts.hits, pair.here.stamps.counts.misses) == (9, 4)
+    assert (pair.here.redis.counts.hits, pair.here.redis.counts.misses) == (9, 4)
 
 
 async def test_an_empty_answer_is_an_answer(pair: Pair) -> None:
@@ -573,7 +573,7 @@ async def test_without_redis_everything_works_and_it_is_said_once(
         for number in range(5):
             await put(store, fact(ANN, str(number)))
             assert len(await store.scan(of(ANN))) == number + 1
-        assert store.stamps.counts.failures == 1  # it is left alone for a while
+        assert store.redis.counts.failures == 1  # it is left alone for a while
     assert [one.message for one in caplog.records if "cache" in one.message] == [
         "The cache cannot be used (ConnectionError); the memory goes on without it. Check cache=."
     ]
@@ -589,17 +589,17 @@ async def test_a_redis_that_does_not_answer_costs_no_more_than_the_patience() ->
         async with asyncio.timeout(10), cached(DictStore(), f"redis://127.0.0.1:{port}", patience=0.05) as store:
             await put(store, fact(ANN, "a"))
             assert names(await store.scan(of(ANN))) == ["a"]
-            assert store.stamps.counts.failures == 1
+            assert store.redis.counts.failures == 1
 
 
 async def test_what_was_written_while_redis_was_away_shows_when_it_is_back(pair: Pair, monkeypatch: Any) -> None:
     await pair.here.scan(of(ANN))
-    good, pair.here.stamps._url = pair.here.stamps._url, "redis://127.0.0.1:1"
-    await pair.here.stamps.close()
+    good, pair.here.redis._url = pair.here.redis._url, "redis://127.0.0.1:1"
+    await pair.here.redis.close()
     await put(pair.here, fact(ANN, "a"))
-    assert pair.here.stamps.counts.failures == 1
-    await pair.here.stamps.close()
-    pair.here.stamps._url, pair.here.stamps._away_until = good, 0.0
+    assert pair.here.redis.counts.failures == 1
+    await pair.here.redis.close()
+    pair.here.redis._url, pair.here.redis._away_until = good, 0.0
     assert names(await pair.here.scan(of(ANN))) == ["a"]
     assert names(await pair.there.scan(of(ANN))) == ["a"]
 
@@ -626,8 +626,8 @@ async def test_a_memory_with_a_cache_shows_every_write_at_once_and_asks_the_data
             for _ in range(3):
                 found = await one.recall("Where do I live?", user_id="ann", session_id="s")
                 assert [fact.value for fact in found.facts] == [city]
-        assert store.stamps.counts.failures == 0
-        assert store.stamps.counts.hits >= 2 * store.stamps.counts.misses / 3
+        assert store.redis.counts.failures == 0
+        assert store.redis.counts.hits >= 2 * store.redis.counts.misses / 3
 
 
 async def test_memories_of_two_databases_on_one_cache_are_apart(redis_url: str, tmp_path: Path) -> None:

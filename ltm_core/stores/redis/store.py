@@ -170,14 +170,14 @@ class RedisStore(Store):
         matrix = await self._matrices.of(self, where, space)
         return await matrix.nearest(self, where, vector, limit)
 
-    async def stamp(self, scopes: Sequence[Scope]) -> Hashable | None:
-        """The last batches that changed anything of the subjects among which these owners have records."""
+    async def stamps(self, scopes: Sequence[Scope], kinds: Sequence[str]) -> Mapping[str, Hashable]:
+        """The last batches that changed anything of the subjects among which these owners have records, of any kind."""
         sources = await self._sources(Where("fact", tuple(scopes))) if scopes else []
         subjects = sorted({subject for subject, _ in sources})
         if len(subjects) > MOST_STAMPS:
-            return None
+            return {}
         changed = (self._server.do("HGET", self._keys.about(subject), "changed") for subject in subjects)
-        return (*subjects, *await asyncio.gather(*changed))
+        return dict.fromkeys(kinds, (*subjects, *await asyncio.gather(*changed)))
 
     async def vector_stamp(self, where: Where) -> tuple[Any, ...]:
         """What changes whenever the vectors that `where` admits do."""

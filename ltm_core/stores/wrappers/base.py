@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -55,9 +55,9 @@ class Wrapper(Store):
         """How many records `where` admits."""
         return await self._through("count", where.kind, lambda: self.inner.count(where))
 
-    async def stamp(self, scopes: Sequence[Scope]) -> Hashable | None:
-        """What stays equal only while nobody writes a record of these owners, or about these subjects."""
-        return await self._through("stamp", None, lambda: self.inner.stamp(scopes))
+    async def stamps(self, scopes: Sequence[Scope], kinds: Sequence[str]) -> Mapping[str, Hashable]:
+        """For each of `kinds`, what stays equal only while nobody writes to these owners or about these subjects."""
+        return await self._through("stamps", None, lambda: self.inner.stamps(scopes, kinds))
 
     async def tally(self, where: Where, by: str) -> dict[Any, int]:
         """How many records `where` admits for each value of the column `by`."""

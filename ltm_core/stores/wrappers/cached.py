@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -64,7 +64,7 @@ class Cached(Wrapper):
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         super().__init__(inner)
-        self.stamps = Stamps(url, name=name, keep=max_age, patience=patience)
+        self.redis = Stamps(url, name=name, keep=max_age, patience=patience)
         self._max_age = max_age
         self._clock = clock
         self._under_way: set[asyncio.Task[Any]] = set()
@@ -73,12 +73,12 @@ class Cached(Wrapper):
         """Wait for writes under way, and close the wrapped store and the connection to Redis."""
         await asyncio.gather(*self._under_way, return_exceptions=True)
         await self.inner.close()
-        await self.stamps.close()
+        await self.redis.close()
 
     def forget_connections(self) -> None:
         """Drop what belongs to the parent process, unclosed."""
         self.inner.forget_connections()
-        self.stamps.forget()
+        self.redis.forget()
         self._under_way = set()
 
     # Writing
@@ -105,7 +105,7 @@ class Cached(Wrapper):
             try:
                 return await write()
             finally:
-                await self.stamps.renew(owners)
+                await self.redis.renew(owners)
 
         task = asyncio.create_task(both())
         self._under_way.add(task)
@@ -135,27 +135,28 @@ class Cached(Wrapper):
         ask = partial(self.inner.search_vector, where, space, vector, limit)
         return await self._kept(where, ("search_vector", space, vector, limit), _NEAR, ask)
 
-    async def stamp(self, scopes: Sequence[Scope]) -> None:
+    async def stamps(self, scopes: Sequence[Scope], kinds: Sequence[str]) -> Mapping[str, Hashable]:
         """None: what the database says is new may not show here yet."""
+        return {}
 
     async def _kept(self, where: Where, how: tuple[Any, ...], shape: _Shape, ask: Callable[[], Awaitable[R]]) -> R:
         """What `ask` answers, from the cache if it is there."""
         if where.kind not in KINDS_KEPT or not where.scopes:
             return await ask()
         question = _asked(where, how, self._clock(), exact=shape is _NUMBER)
-        found = await self.stamps.look(question.key, [scope.token for scope in where.scopes])
+        found = await self.redis.look(question.key, [scope.token for scope in where.scopes])
         if found is None:
             return await ask()
         if found.answer is not None:
             known = _read(found.answer, found.stamps, question, shape, self._max_age)
             if known is not None:
-                self.stamps.counts.hits += 1
+                self.redis.counts.hits += 1
                 return cast("R", known[0])
-        self.stamps.counts.misses += 1
+        self.redis.counts.misses += 1
         answer = await ask()
         written = _written(answer, found.stamps, question, shape)
         if written is not None:
-            await self.stamps.keep(question.key, written)
+            await self.redis.keep(question.key, written)
         return answer
 
 
