@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from importlib.util import find_spec
 from typing import Any, Protocol
@@ -20,8 +20,7 @@ B = 0.9
 
 Column = Any  # a list of floats, or a numpy array of them
 Rows = Any  # the same of ints
-Counted = tuple[Rows, Rows]  # the different rows, and how often each
-Found = Iterable[tuple[float, Counted]]  # a weight, and who has it
+Counted = tuple[Rows, Rows, Rows]  # for each word and row that has it: which word, the row, and how often
 
 
 class Columns(Protocol):
@@ -33,6 +32,10 @@ class Columns(Protocol):
 
     def zeros(self, size: int) -> Column:
         """Nothing for anybody."""
+        ...
+
+    def same(self, size: int, number: float) -> Column:
+        """The same for everybody."""
         ...
 
     def take(self, column: Column, places: Rows) -> Column:
@@ -47,8 +50,16 @@ class Columns(Protocol):
         """1 where `column` is `wanted`, else 0."""
         ...
 
-    def counted(self, rows: Rows) -> Counted:
-        """The different rows, and how often each is there."""
+    def listed(self, held: Sequence[array[Any]]) -> tuple[Rows, Rows]:
+        """All numbers of several lists, after the number of the list that each is of."""
+        ...
+
+    def counted(self, which: Rows, rows: Rows, size: int) -> Counted:
+        """The different pairs of a word and one of `size` rows, and how often each is there."""
+        ...
+
+    def holders(self, counted: Counted, words: int) -> list[int]:
+        """How many rows have each of `words` words."""
         ...
 
     def kept(self, numbers: Rows, marks: Rows) -> Rows:
@@ -56,7 +67,7 @@ class Columns(Protocol):
         ...
 
     def present(self, rows: Rows) -> Rows:
-        """Those that are not -1."""
+        """1 for those that are not -1."""
         ...
 
     def within(self, numbers: Rows, least: int, most: int, *, of_each: int | None = None) -> Column:
@@ -79,19 +90,19 @@ class Columns(Protocol):
         """All of both."""
         ...
 
-    def behind(self, first: Rows, second: Rows) -> Rows:
-        """Those positions of `second` that stand right behind one of `first`."""
+    def pairs(self, which: Rows, positions: Rows, wanted: Sequence[tuple[int, int]]) -> tuple[Rows, Rows]:
+        """Where one of the `wanted` pairs of words stands side by side: which pair, and the position of its second."""
         ...
 
     def late(self, positions: Rows, ends: Rows, most: int) -> Rows:
-        """Those of `positions` that are among the last `most` before their ends."""
+        """1 for those of `positions` that are among the last `most` before their ends."""
         ...
 
-    def added(self, found: Found, size: int) -> Column:
-        """The sum of the weights, each once for a row that has it."""
+    def added(self, counted: Counted, weights: Sequence[float], size: int) -> Column:
+        """The sum of the weights of the words that a row has, each once."""
         ...
 
-    def bm25(self, found: Found, lengths: Column, mean: float) -> Column:
+    def bm25(self, counted: Counted, weights: Sequence[float], lengths: Column, mean: float) -> Column:
         """The sum of the weights, with diminishing returns, and less in what is longer than the mean."""
         ...
 
@@ -103,8 +114,8 @@ class Columns(Protocol):
         """Each number with a share of its neighbours'; -1 stands for no neighbour."""
         ...
 
-    def moments(self, column: Column, alive: Rows) -> tuple[float, float]:
-        """The sum and the sum of squares of what is alive."""
+    def moments(self, column: Column) -> tuple[float, float]:
+        """The sum and the sum of squares."""
         ...
 
     def mixed(self, columns: Sequence[tuple[float, float, Column]], size: int) -> Column:
@@ -125,6 +136,9 @@ class Lists:
     def zeros(self, size: int) -> Column:  # noqa: D102
         return [0.0] * size
 
+    def same(self, size: int, number: float) -> Column:  # noqa: D102
+        return [number] * size
+
     def take(self, column: Column, places: Rows) -> Column:  # noqa: D102
         return [column[place] for place in places]
 
@@ -134,15 +148,21 @@ class Lists:
     def where(self, column: Rows, wanted: int) -> Column:  # noqa: D102
         return [float(one == wanted) for one in column]
 
-    def counted(self, rows: Rows) -> Counted:  # noqa: D102
-        counts: Counter[int] = Counter(rows)
-        return list(counts), list(counts.values())
+    def listed(self, held: Sequence[array[Any]]) -> tuple[Rows, Rows]:  # noqa: D102
+        return [number for number, own in enumerate(held) for _ in own], [one for own in held for one in own]
+
+    def counted(self, which: Rows, rows: Rows, size: int) -> Counted:  # noqa: D102
+        counts = Counter(zip(which, rows, strict=True))
+        return [word for word, _ in counts], [row for _, row in counts], list(counts.values())
+
+    def holders(self, counted: Counted, words: int) -> list[int]:  # noqa: D102
+        return [counted[0].count(word) for word in range(words)]
 
     def kept(self, numbers: Rows, marks: Rows) -> Rows:  # noqa: D102
         return [number for number, mark in zip(numbers, marks, strict=True) if mark]
 
     def present(self, rows: Rows) -> Rows:  # noqa: D102
-        return [row for row in rows if row >= 0]
+        return [row >= 0 for row in rows]
 
     def within(self, numbers: Rows, least: int, most: int, *, of_each: int | None = None) -> Column:  # noqa: D102
         return [float(least <= (number % of_each if of_each else number) <= most) for number in numbers]
@@ -159,25 +179,26 @@ class Lists:
     def joined(self, first: Rows, second: Rows) -> Rows:  # noqa: D102
         return [*first, *second]
 
-    def behind(self, first: Rows, second: Rows) -> Rows:  # noqa: D102
-        places = set(first)
-        return [place for place in second if place - 1 in places]
+    def pairs(self, which: Rows, positions: Rows, wanted: Sequence[tuple[int, int]]) -> tuple[Rows, Rows]:  # noqa: D102
+        word_at = dict(zip(positions, which, strict=True))
+        number_of = {pair: number for number, pair in enumerate(wanted)}
+        pair_at = {place: number_of.get((word_at.get(place - 1, -1), word)) for place, word in word_at.items()}
+        found = [(number, place) for place, number in pair_at.items() if number is not None]
+        return [number for number, _ in found], [place for _, place in found]
 
     def late(self, positions: Rows, ends: Rows, most: int) -> Rows:  # noqa: D102
-        return [place for place, end in zip(positions, ends, strict=True) if place >= end - most]
+        return [place >= end - most for place, end in zip(positions, ends, strict=True)]
 
-    def added(self, found: Found, size: int) -> Column:  # noqa: D102
+    def added(self, counted: Counted, weights: Sequence[float], size: int) -> Column:  # noqa: D102
         total = self.zeros(size)
-        for weight, (rows, _) in found:
-            for row in rows:
-                total[row] += weight
+        for word, row, _ in zip(*counted, strict=True):
+            total[row] += weights[word]
         return total
 
-    def bm25(self, found: Found, lengths: Column, mean: float) -> Column:  # noqa: D102
+    def bm25(self, counted: Counted, weights: Sequence[float], lengths: Column, mean: float) -> Column:  # noqa: D102
         total = self.zeros(len(lengths))
-        for weight, counted in found:
-            for row, count in zip(*counted, strict=True):
-                total[row] += weight * (K1 + 1) * count / (count + K1 * (1 - B + B * lengths[row] / mean))
+        for word, row, count in zip(*counted, strict=True):
+            total[row] += weights[word] * (K1 + 1) * count / (count + K1 * (1 - B + B * lengths[row] / mean))
         return total
 
     def largest(self, column: Column, groups: Rows, count: int) -> Column:  # noqa: D102
@@ -193,9 +214,8 @@ class Lists:
             for number, left, right in zip(column, before, behind, strict=True)
         ]
 
-    def moments(self, column: Column, alive: Rows) -> tuple[float, float]:  # noqa: D102
-        living = [number for number, lives in zip(column, alive, strict=True) if lives]
-        return math.fsum(living), math.fsum(number * number for number in living)
+    def moments(self, column: Column) -> tuple[float, float]:  # noqa: D102
+        return math.fsum(column), math.fsum(number * number for number in column)
 
     def mixed(self, columns: Sequence[tuple[float, float, Column]], size: int) -> Column:  # noqa: D102
         total = self.zeros(size)
@@ -225,6 +245,9 @@ class Arrays:
     def zeros(self, size: int) -> Column:  # noqa: D102
         return self._np.zeros(size)
 
+    def same(self, size: int, number: float) -> Column:  # noqa: D102
+        return self._np.full(size, number)
+
     def take(self, column: Column, places: Rows) -> Column:  # noqa: D102
         return column[places]
 
@@ -234,26 +257,30 @@ class Arrays:
     def where(self, column: Rows, wanted: int) -> Column:  # noqa: D102
         return (column == wanted).astype(float)
 
-    def counted(self, rows: Rows) -> Counted:  # noqa: D102
-        most = int(rows.max()) if len(rows) else 0
-        if most > SMALL and len(rows) * 16 < most:
-            return self._runs(self._np.sort(rows))
-        counts = self._np.bincount(rows)
-        own = counts.nonzero()[0]
-        return own, counts[own]
+    def listed(self, held: Sequence[array[Any]]) -> tuple[Rows, Rows]:  # noqa: D102
+        which = self._np.repeat(self._np.arange(len(held)), [len(own) for own in held])
+        return which, self._np.concatenate([self._np.array(own, dtype="i4") for own in held] or [which])
 
-    def _runs(self, ordered: Rows) -> Counted:
+    def counted(self, which: Rows, rows: Rows, size: int) -> Counted:  # noqa: D102
+        keys, times = self._runs(self._np.sort(which * size + rows))
+        word = keys // max(size, 1)
+        return word, keys - word * size, times
+
+    def _runs(self, ordered: Rows) -> tuple[Rows, Rows]:
         """What `numpy.unique` gives for ascending numbers, without what that costs for few."""
         changes = (ordered[1:] != ordered[:-1]).nonzero()[0]
         edges = self._np.zeros(len(changes) + 2, dtype=changes.dtype)
         edges[1:-1], edges[-1] = changes + 1, len(ordered)
-        return ordered[edges[:-1]], edges[1:] - edges[:-1]
+        return ordered[edges[:-1]] if len(ordered) else ordered, (edges[1:] - edges[:-1])[: len(ordered)]
+
+    def holders(self, counted: Counted, words: int) -> list[int]:  # noqa: D102
+        return self._np.bincount(counted[0], minlength=words).tolist()  # type: ignore[no-any-return]
 
     def kept(self, numbers: Rows, marks: Rows) -> Rows:  # noqa: D102
-        return numbers[marks != 0]
+        return numbers[marks != 0] if marks.dtype != bool else numbers[marks]
 
     def present(self, rows: Rows) -> Rows:  # noqa: D102
-        return rows[rows >= 0]
+        return rows >= 0
 
     def within(self, numbers: Rows, least: int, most: int, *, of_each: int | None = None) -> Column:  # noqa: D102
         numbers = numbers % of_each if of_each else numbers
@@ -272,26 +299,29 @@ class Arrays:
     def joined(self, first: Rows, second: Rows) -> Rows:  # noqa: D102
         return self._np.concatenate((first, second))
 
-    def behind(self, first: Rows, second: Rows) -> Rows:  # noqa: D102
-        if not len(first) or not len(second):
-            return second[:0]
-        places = first.searchsorted(second - 1)  # both ascend
-        return second[first.take(places, mode="clip") == second - 1]
+    def pairs(self, which: Rows, positions: Rows, wanted: Sequence[tuple[int, int]]) -> tuple[Rows, Rows]:  # noqa: D102
+        words = 1 + max((max(pair) for pair in wanted), default=0)
+        number_of = self._np.full((words + 1) * (words + 1), -1)
+        for number, (one, two) in enumerate(wanted):
+            number_of[one * words + two] = number
+        order = positions.argsort()
+        places, said = positions[order], self._np.minimum(which[order], words)
+        numbers = number_of[said[:-1] * words + said[1:]]
+        found = (places[1:] - places[:-1] == 1) & (numbers >= 0)
+        return numbers[found], places[1:][found]
 
     def late(self, positions: Rows, ends: Rows, most: int) -> Rows:  # noqa: D102
-        return positions[positions >= ends - most]
+        return positions >= ends - most
 
-    def added(self, found: Found, size: int) -> Column:  # noqa: D102
-        total = self.zeros(size)
-        for weight, (rows, _) in found:
-            total[rows] += weight
-        return total
+    def added(self, counted: Counted, weights: Sequence[float], size: int) -> Column:  # noqa: D102
+        which, rows, _ = counted
+        return self._np.bincount(rows, self._np.array(weights)[which], minlength=size)
 
-    def bm25(self, found: Found, lengths: Column, mean: float) -> Column:  # noqa: D102
-        total = self.zeros(len(lengths))
-        for weight, (own, counts) in found:
-            total[own] += weight * (K1 + 1) * counts / (counts + K1 * (1 - B + B * lengths[own] / mean))
-        return total
+    def bm25(self, counted: Counted, weights: Sequence[float], lengths: Column, mean: float) -> Column:  # noqa: D102
+        which, rows, times = counted
+        saturated = times / (times + (K1 * (1 - B) + (K1 * B / mean) * lengths[rows]))
+        gained = self._np.array([(K1 + 1) * weight for weight in weights])[which] * saturated
+        return self._np.bincount(rows, gained, minlength=len(lengths))
 
     def largest(self, column: Column, groups: Rows, count: int) -> Column:  # noqa: D102
         best = self._np.full(count, -self._np.inf)
@@ -303,9 +333,8 @@ class Arrays:
         padded = self._np.append(column, 0.0)
         return column + share * (padded[before] + padded[behind])
 
-    def moments(self, column: Column, alive: Rows) -> tuple[float, float]:  # noqa: D102
-        living = column if alive.all() else column[alive != 0]
-        return float(living.sum()), float(living @ living)
+    def moments(self, column: Column) -> tuple[float, float]:  # noqa: D102
+        return float(column.sum()), float(column @ column)
 
     def mixed(self, columns: Sequence[tuple[float, float, Column]], size: int) -> Column:  # noqa: D102
         total = self._np.full(size, -math.fsum(weight * centre for weight, centre, _ in columns))
@@ -322,7 +351,6 @@ class Arrays:
         return [int(row) for row in self._np.flatnonzero(living >= least)]
 
 
-SMALL = 8192  # rows that are counted as fast as a few of them are sorted
 FEW = 256  # rows that plain Python goes through as fast as numpy
 
 

@@ -46,6 +46,10 @@ class Matrix:
         self.rows[row] = place
         self._rows[place] = row
 
+    def covers(self, size: int) -> bool:
+        """Whether each of `size` memories has a vector, and no vector is of none."""
+        return len(self.rows) == len(self._rows) == size
+
     def cosines(self, vector: Sequence[float], size: int) -> tuple[Column, Column]:
         """How near each of `size` memories is to a unit vector, and 1 for those that have a vector."""
         if len(vector) != self._width:
@@ -70,6 +74,6 @@ def _by_numpy(matrix: Matrix, vector: Sequence[float], size: int) -> tuple[Colum
         stacked: Any = numpy.frombuffer(matrix._numbers, dtype="f4").reshape(-1, matrix._width)
         rows = numpy.frombuffer(matrix._rows, dtype="i4")
         # Not by `@`: its threads wait for each other for milliseconds where others need the processor.
-        near[rows] = numpy.einsum("ij,j->i", stacked, numpy.asarray(vector, dtype="f4"))
+        near[rows] = numpy.vecdot(stacked, numpy.asarray(vector, dtype="f4"))
         has[rows] = 1.0
     return near[:size], has[:size]

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .columns import Columns, Rows, columns
+from .columns import Column, Columns, Rows, columns
 from .entries import Entry
 from .matrix import Matrix
 
 TAIL = 30  # words of what was said before that count as the setting of what was said next
 _NONE = -1
+_NOWHERE = array("i")
 # Rough sizes in bytes, measured on conversations and short facts.
 _ENTRY_BYTES = 700
 _WORD_BYTES = 60
@@ -21,11 +22,19 @@ _WORD_BYTES = 60
 
 @dataclass(frozen=True, slots=True)
 class Hits:
-    """Where a word of the query stands."""
+    """Where the words of a query stand.
 
+    Attributes:
+        which: For each place, which of the words.
+        following: Rows in whose setting one of them stands: those right behind.
+        following_which: Which one.
+    """
+
+    which: Rows
     positions: Rows
     rows: Rows
-    following: Rows  # rows in whose setting it stands: those right behind
+    following_which: Rows
+    following: Rows
 
 
 class Memories:
@@ -57,6 +66,7 @@ class Memories:
         self._thread_lengths = array("d", [0.0])
         self.matrix = Matrix()
         self._copies: dict[str, Rows] = {}  # until the next change, for whoever still reads them then
+        self._derived: dict[str, tuple[Hashable, Column]] = {}
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -103,7 +113,7 @@ class Memories:
 
     def remove(self, record_id: str) -> int | None:
         """Forget a record; returns where its vector stands."""
-        self._copies = {}
+        self._copies, self._derived = {}, {}
         self.hidden.discard(record_id)
         self.stable.pop(record_id, None)
         self.bare.pop(record_id, None)
@@ -121,6 +131,17 @@ class Memories:
         """One number for each row, as it is now: see `_COLUMNS`."""
         return self._copied(name, self._columns[name])
 
+    def derived(self, name: str, of: Hashable, make: Callable[[], Column]) -> Column:
+        """What is made of columns, the last one under a name; made anew for another `of`, or after a change."""
+        known = self._derived.get(name)
+        if known is None or known[0] != of:
+            known = self._derived[name] = (of, make())
+        return known[1]
+
+    def living(self, column: Column) -> Column:
+        """What of a column belongs to what is alive."""
+        return column if len(self.rows) == self.size else self.ops.kept(column, self.column("alive"))
+
     def _copied(self, name: str, held: array[Any]) -> Rows:
         if name not in self._copies:
             self._copies[name] = self.ops.numbers(held)
@@ -130,17 +151,24 @@ class Memories:
         """The rows before and behind a row in its conversation."""
         return [one for one in (self._columns["before"][row], self._columns["behind"][row]) if one != _NONE]
 
-    def hits(self, word: str) -> Hits:
-        """Where a word stands in what is alive."""
-        positions = self.ops.numbers(self._words.get(word, array("i")))
-        alive, of_position = self.column("alive"), self._copied("row_at", self._row_at)
+    def hits(self, words: Iterable[str]) -> Hits:
+        """Where words stand in what is alive."""
+        ops = self.ops
+        which, positions = ops.listed([self._words.get(word, _NOWHERE) for word in words])
+        rows = self.rows_at(positions)
         if len(self.rows) < self.size:
-            positions = self.ops.kept(positions, self.ops.take(alive, self.ops.take(of_position, positions)))
-        rows = self.ops.take(of_position, positions)
-        ends = self.ops.take(self._copied("ends", self._ends), rows)
-        late = self.ops.late(positions, ends, TAIL)
-        following = self.ops.take(self.column("behind"), self.ops.take(of_position, late))
-        return Hits(positions, rows, self.ops.present(following))
+            alive = ops.take(self.column("alive"), rows)
+            which, positions, rows = (ops.kept(numbers, alive) for numbers in (which, positions, rows))
+        return Hits(which, positions, rows, *self._following(which, positions, rows))
+
+    def _following(self, which: Rows, positions: Rows, rows: Rows) -> tuple[Rows, Rows]:
+        ops = self.ops
+        if not self.of_thread:
+            return ops.numbers(_NOWHERE), ops.numbers(_NOWHERE)
+        late = ops.late(positions, ops.take(self._copied("ends", self._ends), rows), TAIL)
+        following = ops.take(self.column("behind"), ops.kept(rows, late))
+        there = ops.present(following)
+        return ops.kept(ops.kept(which, late), there), ops.kept(following, there)
 
     def rows_at(self, positions: Rows) -> Rows:
         """The rows in which positions lie."""

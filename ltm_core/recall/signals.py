@@ -10,11 +10,11 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import pairwise
 
 from ..dates import Days
-from ..index.columns import Column, Counted, Rows
+from ..index.columns import Column, Counted
 from ..index.columns import Columns as Operations
 from ..index.entries import name_words
 from ..index.memories import Hits, Memories
@@ -25,6 +25,7 @@ Columns = list[Column]  # one for each index; none at all where the signal says 
 
 NEIGHBOURS = 0.1
 TINY = 1e-9
+HOUR = 3600.0  # within which what fades is as fresh as at its beginning
 # Days after which half of the freshness is gone, by memory_type.
 HALF_LIVES: Mapping[str, float] = {
     "event": 14,
@@ -86,14 +87,19 @@ class Asked:
         return " ".join(kept) if names else self.text
 
     @cached_property
-    def hits(self) -> list[dict[str, Hits]]:
-        """Where each word of the query stands, in each index."""
-        return [{term: part.hits(term) for term in dict.fromkeys(self.terms)} for part in self.parts]
+    def sought(self) -> tuple[str, ...]:
+        """The words to look for, each once."""
+        return tuple(dict.fromkeys(self.terms))
 
     @cached_property
-    def counted(self) -> list[dict[str, Counted]]:
+    def hits(self) -> list[Hits]:
+        """Where the words of the query stand, in each index."""
+        return [part.hits(self.sought) for part in self.parts]
+
+    @cached_property
+    def counted(self) -> list[Counted]:
         """Which memories have each word of the query, and how often."""
-        return _counted(self, [{term: hit.rows for term, hit in hits.items()} for hits in self.hits])
+        return [part.ops.counted(hits.which, hits.rows, part.size) for part, hits in _each(self, self.hits)]
 
     def read(self, signal: Callable[[Asked], Columns]) -> Columns:
         """A signal, read once."""
@@ -113,49 +119,49 @@ def body(asked: Asked) -> Columns:
 
 def window(asked: Asked) -> Columns:
     """Its words and the last ones of what was said before it."""
-    rows = [
-        {term: part.ops.joined(hit.rows, hit.following) for term, hit in hits.items()}
-        for part, hits in zip(asked.parts, asked.hits, strict=True)
-    ]
-    return _bm25(asked, _counted(asked, rows), "window", "window")
+    return _bm25(asked, [_in_setting(part, hits) for part, hits in _each(asked, asked.hits)], "window", "window")
+
+
+def _in_setting(part: Memories, hits: Hits) -> Counted:
+    which = part.ops.joined(hits.which, hits.following_which)
+    return part.ops.counted(which, part.ops.joined(hits.rows, hits.following), part.size)
 
 
 def phrase(asked: Asked) -> Columns:
     """Words of the query that stand side by side in both."""
-    pairs = [(one, two) for one, two in dict.fromkeys(pairwise(asked.terms)) if one != two]
-    rows = [
-        {f"{one} {two}": part.rows_at(part.ops.behind(hits[one].positions, hits[two].positions)) for one, two in pairs}
-        for part, hits in zip(asked.parts, asked.hits, strict=True)
-    ]
-    return _added(asked, _counted(asked, rows))
+    numbers = {word: number for number, word in enumerate(asked.sought)}
+    pairs = [(numbers[one], numbers[two]) for one, two in dict.fromkeys(pairwise(asked.terms)) if one != two]
+    counted = [_side_by_side(part, hits, pairs) for part, hits in _each(asked, asked.hits)]
+    idf = _idf(asked, counted, len(pairs))
+    return [part.ops.added(own, idf, part.size) for part, own in _each(asked, counted)]
+
+
+def _side_by_side(part: Memories, hits: Hits, pairs: Sequence[tuple[int, int]]) -> Counted:
+    which, positions = part.ops.pairs(hits.which, hits.positions, pairs)
+    return part.ops.counted(which, part.rows_at(positions), part.size)
 
 
 def coverage(asked: Asked) -> Columns:
     """The share of the query's weight whose words the memory has; not calibrated."""
-    idf = _idf(asked, asked.counted, unknown=1)
-    weight = math.fsum(idf.values()) or 1.0
-    return [
-        part.ops.added([(idf[term] / weight, counted) for term, counted in own.items()], part.size)
-        for part, own in _each(asked, asked.counted)
-    ]
+    idf = _idf(asked, asked.counted, len(asked.sought), unknown=1)
+    weight = math.fsum(idf) or 1.0
+    shares = [one / weight for one in idf]
+    return [part.ops.added(own, shares, part.size) for part, own in _each(asked, asked.counted)]
 
 
 def session(asked: Asked) -> Columns:
     """The words of all that was said in the conversation."""
-    rows = [
-        {term: part.ops.take(part.column("thread"), hit.rows) for term, hit in hits.items()}
-        for part, hits in zip(asked.parts, asked.hits, strict=True)
-    ]
     total = sum(len(part.of_thread) for part in asked.parts)
     if total < 2:
         return []
-    counted = _counted(asked, rows)
-    idf = _idf(asked, counted, total)
+    counted = [_in_threads(part, hits) for part, hits in _each(asked, asked.hits)]
+    idf = _idf(asked, counted, len(asked.sought), total)
     mean = math.fsum(part.total_length("threads") for part in asked.parts) / total or 1.0
-    return [
-        _of_thread(part, part.ops.bm25([(idf[term], found) for term, found in own.items()], part.thread_lengths, mean))
-        for part, own in _each(asked, counted)
-    ]
+    return [_of_thread(part, part.ops.bm25(own, idf, part.thread_lengths, mean)) for part, own in _each(asked, counted)]
+
+
+def _in_threads(part: Memories, hits: Hits) -> Counted:
+    return part.ops.counted(hits.which, part.ops.take(part.column("thread"), hits.rows), len(part.threads))
 
 
 def about(asked: Asked) -> Columns:
@@ -164,7 +170,11 @@ def about(asked: Asked) -> Columns:
     if len(named) > 1:
         return []
     (who,) = named
-    return [part.ops.where(part.column("speaker"), part.speakers.get(who, -1)) for part in asked.parts]
+    return [part.derived("about", who, partial(_said_by, part, who)) for part in asked.parts]
+
+
+def _said_by(part: Memories, who: str) -> Column:
+    return part.ops.where(part.column("speaker"), part.speakers.get(who, -1))
 
 
 def other_speaker(asked: Asked) -> Columns:
@@ -200,8 +210,10 @@ def vector(asked: Asked) -> Columns:
     if asked.vector is None:
         return []
     near = [(part.ops, *part.matrix.cosines(asked.vector, part.size)) for part in asked.parts]
-    total = math.fsum(ops.moments(column, has)[0] for ops, column, has in near)
-    mean = total / max(sum(ops.moments(has, has)[0] for ops, _, has in near), 1.0)
+    if all(part.matrix.covers(part.size) for part in asked.parts):
+        return [column for _, column, _ in near]
+    total = math.fsum(ops.moments(column)[0] for ops, column, _ in near)  # 0 for what has none
+    mean = total / max(sum(ops.moments(has)[0] for ops, _, has in near), 1.0)
     return [ops.filled(column, has, mean) for ops, column, has in near]
 
 
@@ -231,20 +243,18 @@ def confidence(asked: Asked) -> Columns:
 
 
 def recency(asked: Asked) -> Columns:
-    """1 for what was said just now, half of it after the half-life of its type, towards 0."""
-    now = asked.now.timestamp()
-    return [
-        part.ops.faded(part.column("at"), part.column("type"), list(map(_lifetime, part.types)), now)
-        for part in asked.parts
-    ]
+    """1 for what was said within the hour, half of it after the half-life of its type, towards 0."""
+    now = asked.now.timestamp() // HOUR * HOUR
+    return [part.derived("recency", now, partial(_faded, part, now)) for part in asked.parts]
+
+
+def _faded(part: Memories, now: float) -> Column:
+    return part.ops.faded(part.column("at"), part.column("type"), list(map(_lifetime, part.types)), now)
 
 
 def layer(asked: Asked) -> Columns:
     """1 for the most specific scope, 1/2 for the next, and so on."""
-    return [
-        part.ops.filled(part.ops.zeros(part.size), part.ops.zeros(part.size), 1 / (1 + part_number))
-        for part_number, part in enumerate(asked.parts)
-    ]
+    return [part.ops.same(part.size, 1 / (1 + number)) for number, part in enumerate(asked.parts)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -380,11 +390,12 @@ class Scores:
         return Proposal(lambda count: places[:count], self.signals)
 
     def _total(self, number: int, part: Memories) -> Column:
-        shared = part.ops.mixed(list(self._terms(number, is_shared=True)), part.size)
-        if part.of_thread:
-            shared = part.ops.smoothed(shared, part.column("before"), part.column("behind"), NEIGHBOURS)
-        alone = list(self._terms(number, is_shared=False))
-        return part.ops.mixed([(1.0, 0.0, shared), *alone], part.size)
+        shared, alone = (list(self._terms(number, is_shared=is_shared)) for is_shared in (True, False))
+        if not part.of_thread:
+            return part.ops.mixed([*shared, *alone], part.size)
+        mixed = part.ops.mixed(shared, part.size)
+        smooth = part.ops.smoothed(mixed, part.column("before"), part.column("behind"), NEIGHBOURS)
+        return part.ops.mixed([(1.0, 0.0, smooth), *alone], part.size)
 
     def _terms(self, number: int, *, is_shared: bool) -> Iterator[tuple[float, float, Column]]:
         for name, read in self._read.items():
@@ -397,7 +408,7 @@ def _read(asked: Asked, signal: Signal) -> _Read:
     columns = asked.read(signal.read)
     if not signal.is_calibrated or not columns:
         return _Read(signal, columns)
-    moments = [part.ops.moments(column, part.column("alive")) for part, column in _each(asked, columns)]
+    moments = [part.ops.moments(part.living(column)) for part, column in _each(asked, columns)]
     count = max(asked.total, 1)
     mean = math.fsum(total for total, _ in moments) / count
     variance = math.fsum(squares for _, squares in moments) / count - mean * mean
@@ -427,34 +438,17 @@ def _of_thread(part: Memories, of_threads: Column) -> Column:
     return part.ops.take(of_threads, part.column("thread"))
 
 
-def _counted(asked: Asked, rows: Sequence[Mapping[str, Rows]]) -> list[dict[str, Counted]]:
-    return [{key: part.ops.counted(found) for key, found in own.items()} for part, own in _each(asked, rows)]
-
-
 def _idf(
-    asked: Asked, counted: Sequence[Mapping[str, Counted]], total: int | None = None, unknown: int = 0
-) -> dict[str, float]:
-    """The weight of each key, the rarer the higher."""
+    asked: Asked, counted: Sequence[Counted], words: int, total: int | None = None, unknown: int = 0
+) -> list[float]:
+    """The weight of each of `words` words, the rarer the higher."""
     count = asked.total if total is None else total
-    idf = {}
-    for key in counted[0] if counted else ():
-        holders = max(sum(len(own[key][0]) for own in counted), unknown)
-        idf[key] = math.log(1 + (max(count, holders) - holders + 0.5) / (holders + 0.5))
-    return idf
+    of_each = [part.ops.holders(own, words) for part, own in _each(asked, counted)]
+    holders = [max(sum(own), unknown) for own in zip(*of_each, strict=True)]
+    return [math.log(1 + (max(count, has) - has + 0.5) / (has + 0.5)) for has in holders]
 
 
-def _bm25(asked: Asked, counted: Sequence[Mapping[str, Counted]], lengths: str, total: str) -> Columns:
-    idf = _idf(asked, counted)
+def _bm25(asked: Asked, counted: Sequence[Counted], lengths: str, total: str) -> Columns:
+    idf = _idf(asked, counted, len(asked.sought))
     mean = sum(part.total_length(total) for part in asked.parts) / max(asked.total, 1) or 1.0
-    return [
-        part.ops.bm25([(idf[key], found) for key, found in own.items()], part.column(lengths), mean)
-        for part, own in _each(asked, counted)
-    ]
-
-
-def _added(asked: Asked, counted: Sequence[Mapping[str, Counted]]) -> Columns:
-    idf = _idf(asked, counted)
-    return [
-        part.ops.added([(idf[key], found) for key, found in own.items()], part.size)
-        for part, own in _each(asked, counted)
-    ]
+    return [part.ops.bm25(own, idf, part.column(lengths), mean) for part, own in _each(asked, counted)]
