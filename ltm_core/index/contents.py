@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 from ..model import Remembered
 from ..records import fact_of, message_of, summary_of
@@ -14,14 +13,15 @@ from ..stores.base import All, Record, Store, Where
 from ..words import Wording
 
 MOST_BYTES = 64 * 2**20
-# Of a fact with a short text; measured.
-_RECORD_BYTES = 3_000
+# Rough sizes in bytes, measured on short facts.
+_RECORD_BYTES = 5_000
+_SEEN_BYTES = 4_500
 
 Name = tuple[str, str]  # kind and id
 Wall = tuple[tuple[Scope, ...], Scope | None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Kept:
     """A record as it was read, or None where there is none of its id behind a wall; and what was made of it.
 
@@ -32,18 +32,13 @@ class Kept:
     record: Record | None
     stamp: Hashable
     wall: Wall | None = None
+    seen: Seen | None = None
 
     @property
     def weight(self) -> int:
         """About how much memory it takes."""
         text = self.record.fields.get("text") if self.record is not None else None
-        return _RECORD_BYTES + 2 * len(text or "")
-
-    @cached_property
-    def seen(self) -> Seen:
-        """What it holds."""
-        assert self.record is not None
-        return Seen.of(self.record)
+        return _RECORD_BYTES + 2 * len(text or "") + (_SEEN_BYTES if self.seen is not None else 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +89,18 @@ class Contents:
         while self._weight > self._most_bytes:
             self._forget(next(iter(self._kept)))
 
+    def seen(self, record: Record, stamp: Hashable) -> Seen:
+        """What a record holds; made once for one that was found here."""
+        name = (record.kind, record.id)
+        kept = self._kept.get(name)
+        if kept is None or kept.stamp != stamp or kept.record is not record:
+            return Seen.of(record)
+        seen = kept.seen
+        if seen is None:
+            seen = Seen.of(record)
+            self.keep(name, replace(kept, seen=seen))
+        return seen
+
     def _forget(self, name: Name) -> None:
         if name in self._kept:
             self._weight -= self._kept.pop(name).weight
@@ -127,9 +134,7 @@ class Reading:
 
     def seen(self, record: Record) -> Seen:
         """What a record holds that was read here."""
-        stamp = self._stamps.get(record.kind)
-        kept = None if stamp is None else self._contents.look((record.kind, record.id), stamp, ((), None))
-        return kept.seen if kept is not None and kept.record is record else Seen.of(record)
+        return self._contents.seen(record, self._stamps.get(record.kind))
 
     async def _read(self, where: Where, stamp: Hashable) -> dict[str, Kept]:
         """What is behind a wall, whatever else was asked: the next question may ask for less."""

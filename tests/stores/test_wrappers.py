@@ -128,6 +128,7 @@ async def test_every_verb_reaches_the_wrapped_store_with_what_it_was_given(name:
         "kind": "job",
         "before": NOW,
         "record_id": "x",
+        "kinds": ["fact"],
         "asked": [Scan(of(ANN))],
     }
     inner = Recorder()
