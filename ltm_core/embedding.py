@@ -93,13 +93,13 @@ def local() -> Embed:
     return partial(_mean_of_words, *_local_model())  # read now, and not within somebody's first recall
 
 
-def _mean_of_words(tokenizer: Any, table: Any, texts: Sequence[str]) -> list[Any]:
+def _mean_of_words(tokenizer: Any, table: Any, texts: Sequence[str]) -> list[list[float]]:
     return [_mean(table, tokenizer.encode(text, add_special_tokens=False).ids) for text in texts]
 
 
-def _mean(table: Any, ids: Sequence[int]) -> Any:
+def _mean(table: Any, ids: Sequence[int]) -> list[float]:
     """Their mean; for no words at all a vector that is near nothing."""
-    return table[ids].mean(axis=0, dtype="f4") if ids else table[:1].mean(axis=0, dtype="f4")
+    return list(table[ids or [0]].mean(axis=0, dtype="f4").tolist())
 
 
 @cache

@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
@@ -91,6 +91,21 @@ class Scored(Model):
     parts: dict[str, float] = Field(default_factory=dict, exclude=True, repr=False)
     signals: dict[str, float] = Field(default_factory=dict, exclude=True, repr=False)
 
+    _changeable: ClassVar[tuple[str, ...]] = ()  # fields whose values can be changed from outside
+
+    def ranked(self, **how: Any) -> Self:
+        """The same with what ranking found, and with nothing that whoever changes it would change for others."""
+        own = {name: _own(self.__dict__[name]) for name in self._changeable}
+        return self.model_copy(update={**own, **how})
+
+
+def _own(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_own(one) for one in value]
+    if isinstance(value, dict):
+        return {name: _own(one) for name, one in value.items()}
+    return value.model_copy(deep=True) if isinstance(value, BaseModel) else value
+
 
 class Message(Scored):
     """One message of a conversation.
@@ -100,6 +115,8 @@ class Message(Scored):
         name: Who spoke, where a role holds several people.
         archived_at: Since when it no longer counts among the current messages of its conversation.
     """
+
+    _changeable = ("content", "metadata", "tool_calls")
 
     role: Text = "user"
     content: Text | list[Json] | None = None
@@ -201,6 +218,8 @@ class Fact(Scored):
         expires_at: When it ends, and is to be removed for good.
         replaced_by: Id of the fact that says it now, where maintenance archived this one.
     """
+
+    _changeable = ("value", "tags", "metadata", "sources", "context")
 
     id: str
     key: Text
@@ -406,6 +425,8 @@ class Summary(Scored):
         version: Counts the summaries of the session, from 1.
         first, last: The numbers of the messages that it covers; the first message of a session has number 1.
     """
+
+    _changeable = ("topics", "open_questions")
 
     id: str
     session_id: str

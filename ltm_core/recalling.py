@@ -7,7 +7,7 @@ import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 from uuid import uuid4
 
 from . import words
@@ -47,7 +47,6 @@ from .records import message_of
 from .scope import Identity, MemoryScope, Scope
 from .small_talk import is_small_talk
 from .stores.base import Compare, Condition, Record, Store, Where
-from .values import unshared
 from .vectors import pack, unpack
 from .versions import Moment
 
@@ -387,10 +386,8 @@ class _Only:
 
 
 def _scored(each: Ranked) -> Remembered:
-    told = {"score": each.score, "relevance": each.relevance, "parts": dict(each.parts)}
-    content = each.item.content
-    own = {name: unshared(value) for name, value in content.__dict__.items() if type(value) in (list, dict)}
-    return content.model_copy(update={**own, **told, "signals": dict(each.item.signals)})
+    told: dict[str, Any] = {"score": each.score, "relevance": each.relevance, "parts": dict(each.parts)}
+    return each.item.content.ranked(**told, signals=dict(each.item.signals))
 
 
 def _prices(count: CountTokens) -> Prices:

@@ -15,13 +15,6 @@ from .dates import calendar_form
 from .words import stems
 
 
-def unshared(value: Any) -> Any:
-    """A JSON value with lists and dicts of its own."""
-    if isinstance(value, list):
-        return [unshared(one) for one in value]
-    return {name: unshared(one) for name, one in value.items()} if isinstance(value, dict) else value
-
-
 def merged(old: Any, new: Any) -> Any:
     """`new` laid over `old`: objects by path, where null removes; lists united; anything else replaced."""
     if isinstance(new, Mapping):

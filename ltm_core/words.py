@@ -88,4 +88,5 @@ class Wording:
         """Whether nearly all words are the same, and all numbers and negations."""
         if self.sharp != other.sharp:
             return False
-        return len(self.stems & other.stems) >= SAME * len(self.stems | other.stems)
+        common = len(self.stems & other.stems)
+        return common >= SAME * (len(self.stems) + len(other.stems) - common)

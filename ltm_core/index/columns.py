@@ -42,8 +42,12 @@ class Columns(Protocol):
         """What stands at these places."""
         ...
 
-    def values(self, column: Column, places: Sequence[int]) -> list[float]:
-        """The same as plain numbers."""
+    def places(self, rows: Sequence[int]) -> Rows:
+        """Rows to be looked at."""
+        ...
+
+    def values(self, column: Column, places: Rows) -> list[float]:
+        """What stands at these places, as plain numbers."""
         ...
 
     def where(self, column: Rows, wanted: int) -> Column:
@@ -142,8 +146,11 @@ class Lists:
     def take(self, column: Column, places: Rows) -> Column:  # noqa: D102
         return [column[place] for place in places]
 
-    def values(self, column: Column, places: Sequence[int]) -> list[float]:  # noqa: D102
-        return [float(column[place]) for place in places]
+    def places(self, rows: Sequence[int]) -> Rows:  # noqa: D102
+        return rows
+
+    def values(self, column: Column, places: Rows) -> list[float]:  # noqa: D102
+        return [column[place] for place in places]
 
     def where(self, column: Rows, wanted: int) -> Column:  # noqa: D102
         return [float(one == wanted) for one in column]
@@ -251,8 +258,11 @@ class Arrays:
     def take(self, column: Column, places: Rows) -> Column:  # noqa: D102
         return column[places]
 
-    def values(self, column: Column, places: Sequence[int]) -> list[float]:  # noqa: D102
-        return column[places].astype(float).tolist()  # type: ignore[no-any-return]
+    def places(self, rows: Sequence[int]) -> Rows:  # noqa: D102
+        return self._np.array(rows, dtype=int)
+
+    def values(self, column: Column, places: Rows) -> list[float]:  # noqa: D102
+        return column[places].tolist()  # type: ignore[no-any-return]
 
     def where(self, column: Rows, wanted: int) -> Column:  # noqa: D102
         return (column == wanted).astype(float)

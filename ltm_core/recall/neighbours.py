@@ -37,6 +37,8 @@ def with_neighbours(ranked: Sequence[Ranked], found: Sequence[Record], reach: in
 
 def in_groups(ranked: Sequence[Ranked], reach: int) -> list[Ranked]:
     """Messages that are no farther than `reach` apart side by side, as they were said; the best group first."""
+    if not reach:
+        return list(ranked)
     groups: list[list[Ranked]] = []
     for each in ranked:
         near = set(_around(each.item, reach))

@@ -14,7 +14,7 @@ from functools import cached_property, partial
 from itertools import pairwise
 
 from ..dates import Days
-from ..index.columns import Column, Counted
+from ..index.columns import Column, Counted, Rows
 from ..index.columns import Columns as Operations
 from ..index.entries import name_words
 from ..index.memories import Hits, Memories
@@ -302,9 +302,9 @@ class _Read:
     centre: float = 0.0
     scale: float = 1.0
 
-    def values(self, number: int, ops: Operations, rows: Sequence[int]) -> list[float]:
+    def values(self, number: int, ops: Operations, places: Rows) -> list[float]:
         """What it says of some memories, without what their neighbours add."""
-        return [(value - self.centre) * self.scale for value in ops.values(self.columns[number], rows)]
+        return [(value - self.centre) * self.scale for value in ops.values(self.columns[number], places)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -371,10 +371,11 @@ class Scores:
         part, size = self._asked.parts[number], self._sizes[number]
         near = [[one for one in part.neighbours(row) if one < size] for row in rows]
         beside = [one for some in near for one in some]
-        columns = {name: read.values(number, part.ops, rows) for name, read in self._read.items()}
+        places = part.ops.places(rows)
+        columns = {name: read.values(number, part.ops, places) for name, read in self._read.items()}
         for name, read in self._read.items():
             if beside and read.signal.is_shared:
-                those = dict(zip(beside, read.values(number, part.ops, beside), strict=True))
+                those = dict(zip(beside, read.values(number, part.ops, part.ops.places(beside)), strict=True))
                 columns[name] = [
                     own + NEIGHBOURS * sum(those[one] for one in some)
                     for own, some in zip(columns[name], near, strict=True)

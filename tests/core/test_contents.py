@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from ltm_core import AsyncMemory
 from ltm_core.index.contents import Contents, Kept, Reading
+from ltm_core.model import Fact, Message, Scored, Summary
 from ltm_core.scope import Scope
 from ltm_core.stores.base import All, Compare, Delete, Put, Record, Store, Where
 from ltm_core.stores.changes import Changes
@@ -215,3 +217,12 @@ async def test_others_who_write_and_what_is_only_said_do_not_make_a_recall_of_fa
     await here.sessions.add_message("s", {"role": "user", "content": "hi"}, user_id="ann")
     assert (await here.recall("Oslo?", user_id="ann")).facts
     assert indexes.reads == before
+
+
+@pytest.mark.parametrize("model", [Fact, Message, Summary])
+def test_every_field_that_can_be_changed_from_outside_is_known_as_such(model: type[Scored]) -> None:
+    names = model.model_fields.keys() - Scored.model_fields.keys()
+    may_change = {
+        name for name in names if re.search(r"list|dict|Any|Context", str(model.model_fields[name].annotation))
+    }
+    assert set(model._changeable) == may_change
