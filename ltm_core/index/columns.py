@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from importlib.util import find_spec
+from itertools import chain
 from typing import Any, Protocol
 
 # Okapi BM25: S. Robertson and H. Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond", Foundations and
@@ -77,6 +78,10 @@ class Columns(Protocol):
 
     def joined(self, first: Rows, second: Rows) -> Rows:
         """All of both."""
+        ...
+
+    def merged(self, ascending: Sequence[Rows]) -> Rows:
+        """All of them, which are ascending each, in ascending order; there is at least one."""
         ...
 
     def behind(self, first: Rows, second: Rows) -> Rows:
@@ -158,6 +163,9 @@ class Lists:
 
     def joined(self, first: Rows, second: Rows) -> Rows:  # noqa: D102
         return [*first, *second]
+
+    def merged(self, ascending: Sequence[Rows]) -> Rows:  # noqa: D102
+        return ascending[0] if len(ascending) == 1 else sorted(chain.from_iterable(ascending))
 
     def behind(self, first: Rows, second: Rows) -> Rows:  # noqa: D102
         places = set(first)
@@ -271,6 +279,9 @@ class Arrays:
 
     def joined(self, first: Rows, second: Rows) -> Rows:  # noqa: D102
         return self._np.concatenate((first, second))
+
+    def merged(self, ascending: Sequence[Rows]) -> Rows:  # noqa: D102
+        return ascending[0] if len(ascending) == 1 else self._np.sort(self._np.concatenate(ascending))
 
     def behind(self, first: Rows, second: Rows) -> Rows:  # noqa: D102
         if not len(first) or not len(second):

@@ -130,9 +130,9 @@ class Memories:
         """The rows before and behind a row in its conversation."""
         return [one for one in (self._columns["before"][row], self._columns["behind"][row]) if one != _NONE]
 
-    def hits(self, word: str) -> Hits:
-        """Where a word stands in what is alive."""
-        positions = self.ops.numbers(self._words.get(word, array("i")))
+    def hits(self, *forms: str) -> Hits:
+        """Where a word stands in what is alive, in any of its forms."""
+        positions = self._positions(forms)
         alive, of_position = self.column("alive"), self._copied("row_at", self._row_at)
         if len(self.rows) < self.size:
             positions = self.ops.kept(positions, self.ops.take(alive, self.ops.take(of_position, positions)))
@@ -141,6 +141,10 @@ class Memories:
         late = self.ops.late(positions, ends, TAIL)
         following = self.ops.take(self.column("behind"), self.ops.take(of_position, late))
         return Hits(positions, rows, self.ops.present(following))
+
+    def _positions(self, forms: Sequence[str]) -> Rows:
+        held = [self._words[form] for form in forms if form in self._words] or [array("i")]
+        return self.ops.merged([self.ops.numbers(one) for one in held])
 
     def rows_at(self, positions: Rows) -> Rows:
         """The rows in which positions lie."""

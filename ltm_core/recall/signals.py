@@ -18,6 +18,7 @@ from ..index.columns import Column, Counted, Rows
 from ..index.columns import Columns as Operations
 from ..index.entries import name_words
 from ..index.memories import Hits, Memories
+from ..word_forms import forms_of
 from ..words import terms, words
 
 Place = tuple[int, int]  # the index that a memory is in, and its row there
@@ -70,13 +71,16 @@ class Asked:
         return frozenset(speaker for speaker in speakers if not self.words.isdisjoint(name_words(speaker)))
 
     @cached_property
-    def terms(self) -> tuple[str, ...]:
-        """The words to look for: without the names of speakers, unless there are no others."""
+    def sought(self) -> tuple[tuple[str, ...], ...]:
+        """The words to look for, each as all its forms: without the names of speakers, unless there are no others."""
         every = terms(self.text)
-        if self.are_facts:
-            return tuple(every)
-        names = {term for speaker in self.named for term in terms(speaker)}
-        return tuple(term for term in every if term not in names) or tuple(every)
+        names = () if self.are_facts else {term for speaker in self.named for term in terms(speaker)}
+        return tuple(map(forms_of, [term for term in every if term not in names] or every))
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """All forms of the words to look for, for a database to find any of them."""
+        return tuple(form for forms in self.sought for form in forms)
 
     @property
     def meaning(self) -> str:
@@ -87,8 +91,8 @@ class Asked:
 
     @cached_property
     def hits(self) -> list[dict[str, Hits]]:
-        """Where each word of the query stands, in each index."""
-        return [{term: part.hits(term) for term in dict.fromkeys(self.terms)} for part in self.parts]
+        """Where each word of the query stands, in any of its forms, in each index; by the first form."""
+        return [{forms[0]: part.hits(*forms) for forms in dict.fromkeys(self.sought)} for part in self.parts]
 
     @cached_property
     def counted(self) -> list[dict[str, Counted]]:
@@ -122,7 +126,8 @@ def window(asked: Asked) -> Columns:
 
 def phrase(asked: Asked) -> Columns:
     """Words of the query that stand side by side in both."""
-    pairs = [(one, two) for one, two in dict.fromkeys(pairwise(asked.terms)) if one != two]
+    first = [forms[0] for forms in asked.sought]
+    pairs = [(one, two) for one, two in dict.fromkeys(pairwise(first)) if one != two]
     rows = [
         {f"{one} {two}": part.rows_at(part.ops.behind(hits[one].positions, hits[two].positions)) for one, two in pairs}
         for part, hits in zip(asked.parts, asked.hits, strict=True)
