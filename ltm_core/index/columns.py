@@ -100,6 +100,10 @@ class Columns(Protocol):
         """The sum of the weights, with diminishing returns, and less in what is longer than the mean."""
         ...
 
+    def rarity(self, words: Rows, rows: Rows, alive: Rows, memories: int) -> Column:
+        """How rare the words of each row are among what is alive, on average; word 0 is none."""
+        ...
+
     def largest(self, column: Column, groups: Rows, count: int) -> Column:
         """The largest number of each group."""
         ...
@@ -187,6 +191,15 @@ class Lists:
             for row, count in zip(*counted, strict=True):
                 total[row] += weight * (K1 + 1) * count / (count + K1 * (1 - B + B * lengths[row] / mean))
         return total
+
+    def rarity(self, words: Rows, rows: Rows, alive: Rows, memories: int) -> Column:  # noqa: D102
+        counts = Counter(word for word, row in zip(words, rows, strict=True) if alive[row])
+        sums, lengths = self.zeros(len(alive)), [0] * len(alive)
+        for word, row in zip(words, rows, strict=True):
+            if word:
+                sums[row] += math.log1p(memories / (counts[word] + 0.5))
+                lengths[row] += 1
+        return [total / max(length, 1) for total, length in zip(sums, lengths, strict=True)]
 
     def largest(self, column: Column, groups: Rows, count: int) -> Column:  # noqa: D102
         best = [-math.inf] * count
@@ -303,6 +316,13 @@ class Arrays:
         for weight, (own, counts) in found:
             total[own] += weight * (K1 + 1) * counts / (counts + K1 * (1 - B + B * lengths[own] / mean))
         return total
+
+    def rarity(self, words: Rows, rows: Rows, alive: Rows, memories: int) -> Column:  # noqa: D102
+        counts = self._np.bincount(words[alive[rows] != 0], minlength=int(words.max(initial=0)) + 1)
+        rare = self._np.log1p(memories / (counts + 0.5))
+        rare[0] = 0.0
+        lengths = self._np.bincount(rows, weights=words != 0, minlength=len(alive))
+        return self._np.bincount(rows, weights=rare[words], minlength=len(alive)) / self._np.maximum(lengths, 1.0)
 
     def largest(self, column: Column, groups: Rows, count: int) -> Column:  # noqa: D102
         best = self._np.full(count, -self._np.inf)

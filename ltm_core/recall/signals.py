@@ -17,6 +17,7 @@ from ..dates import Days
 from ..index.columns import Column, Counted, Rows
 from ..index.columns import Columns as Operations
 from ..index.entries import name_words
+from ..index.matrix import mean_of
 from ..index.memories import Hits, Memories
 from ..word_forms import forms_of
 from ..words import terms, words
@@ -202,12 +203,22 @@ def asks(asked: Asked) -> Columns:
 
 def vector(asked: Asked) -> Columns:
     """How near the meaning is: the cosine. What has no vector yet counts as the mean of the others."""
-    if asked.vector is None:
-        return []
-    near = [(part.ops, *part.matrix.cosines(asked.vector, part.size)) for part in asked.parts]
+    return [] if asked.vector is None else _near(asked)
+
+
+def _near(asked: Asked, common: Sequence[float] = ()) -> Columns:
+    assert asked.vector is not None
+    near = [(part.ops, *part.matrix.cosines(asked.vector, part.size, common)) for part in asked.parts]
     total = math.fsum(ops.moments(column, has)[0] for ops, column, has in near)
     mean = total / max(sum(ops.moments(has, has)[0] for ops, _, has in near), 1.0)
     return [ops.filled(column, has, mean) for ops, column, has in near]
+
+
+def centred(asked: Asked) -> Columns:
+    """How near the meaning is, apart from what all memories have in common: the cosine with their mean taken off."""
+    if asked.vector is None:
+        return []
+    return _near(asked, mean_of([part.matrix for part in asked.parts], len(asked.vector)))
 
 
 def best_words(asked: Asked) -> Columns:
@@ -220,9 +231,19 @@ def best_vector(asked: Asked) -> Columns:
     return _best(asked, asked.read(vector))
 
 
+def best_centred(asked: Asked) -> Columns:
+    """The same, apart from what all memories have in common."""
+    return _best(asked, asked.read(centred))
+
+
 def match(asked: Asked) -> Columns:
     """1 for a fact that shares a word with the query."""
     return [part.ops.positive(column) for part, column in _each(asked, asked.read(coverage))]
+
+
+def specific(asked: Asked) -> Columns:
+    """How rare the memory's own words are in its scope, whatever is asked: what all facts say says little."""
+    return [part.rarity for part in asked.parts]
 
 
 def importance(asked: Asked) -> Columns:
@@ -271,13 +292,16 @@ SIGNALS: Mapping[str, Signal] = {
     "window": Signal(window, is_calibrated=True, is_shared=True),
     "phrase": Signal(phrase, is_calibrated=True, is_shared=True),
     "vector": Signal(vector, is_calibrated=True, is_shared=True),
+    "centred": Signal(centred, is_calibrated=True, is_shared=True),
     "other_speaker": Signal(other_speaker, is_shared=True),
     "date": Signal(date, is_shared=True),
     "answers_when": Signal(answers_when, is_shared=True),
     "asks": Signal(asks, is_shared=True),
+    "specific": Signal(specific, is_shared=True),
     "session": Signal(session, is_calibrated=True),
     "best_words": Signal(best_words, is_calibrated=True),
     "best_vector": Signal(best_vector, is_calibrated=True),
+    "best_centred": Signal(best_centred, is_calibrated=True),
     "match": Signal(match),
     "about": Signal(about),
     "importance": Signal(importance),
