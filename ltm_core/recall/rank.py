@@ -126,7 +126,7 @@ class Odds:
 # third of the questions were asked of another conversation, and a third was small talk. How often what was given a
 # probability was of use, in conversations that were held out: docs/explanation/recall.md.
 ODDS: Mapping[str, Odds] = {
-    "fact": Odds(base=-2.5, score=0.64, coverage=2.5, size=-1.15),
+    "fact": Odds(base=-2.9, score=0.66, coverage=2.1, size=-1.12),
     "message": Odds(base=-1.4, score=0.47, coverage=2.3, size=-0.85),
 }
 
