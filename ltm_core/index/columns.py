@@ -18,6 +18,7 @@ from typing import Any, Protocol
 # Trends in Information Retrieval 3(4), 2009. B is higher than usual, for conversations: a pasted page must not win.
 K1 = 1.2
 B = 0.9
+GRAINS = 1024  # how rare a word is goes in steps, whose sums are the same in any order: equals stay equal
 
 Column = Any  # a list of floats, or a numpy array of them
 Rows = Any  # the same of ints
@@ -100,8 +101,11 @@ class Columns(Protocol):
         """The sum of the weights, with diminishing returns, and less in what is longer than the mean."""
         ...
 
-    def rarity(self, words: Rows, rows: Rows, alive: Rows, memories: int) -> Column:
-        """How rare the words of each row are among what is alive, on average; word 0 is none."""
+    def rarity(self, words: Rows, ends: Rows, lengths: Rows, alive: Rows) -> Column:
+        """How rare the words of each row are among those of what is alive, on average.
+
+        `words` are numbers, row by row, with a 0 behind each row, at its end.
+        """
         ...
 
     def largest(self, column: Column, groups: Rows, count: int) -> Column:
@@ -192,14 +196,12 @@ class Lists:
                 total[row] += weight * (K1 + 1) * count / (count + K1 * (1 - B + B * lengths[row] / mean))
         return total
 
-    def rarity(self, words: Rows, rows: Rows, alive: Rows, memories: int) -> Column:  # noqa: D102
-        counts = Counter(word for word, row in zip(words, rows, strict=True) if alive[row])
-        sums, lengths = self.zeros(len(alive)), [0] * len(alive)
-        for word, row in zip(words, rows, strict=True):
-            if word:
-                sums[row] += math.log1p(memories / (counts[word] + 0.5))
-                lengths[row] += 1
-        return [total / max(length, 1) for total, length in zip(sums, lengths, strict=True)]
+    def rarity(self, words: Rows, ends: Rows, lengths: Rows, alive: Rows) -> Column:  # noqa: D102
+        texts = [words[end - length : end] for end, length in zip(ends, lengths, strict=True)]
+        counts = Counter(word for text, lives in zip(texts, alive, strict=True) if lives for word in text)
+        count = sum(alive)
+        rare = {word: round(math.log1p(count / (counts[word] + 0.5)) * GRAINS) / GRAINS for word in set(words)}
+        return [math.fsum(rare[word] for word in text) / max(len(text), 1) for text in texts]
 
     def largest(self, column: Column, groups: Rows, count: int) -> Column:  # noqa: D102
         best = [-math.inf] * count
@@ -317,12 +319,14 @@ class Arrays:
             total[own] += weight * (K1 + 1) * counts / (counts + K1 * (1 - B + B * lengths[own] / mean))
         return total
 
-    def rarity(self, words: Rows, rows: Rows, alive: Rows, memories: int) -> Column:  # noqa: D102
-        counts = self._np.bincount(words[alive[rows] != 0], minlength=int(words.max(initial=0)) + 1)
-        rare = self._np.log1p(memories / (counts + 0.5))
+    def rarity(self, words: Rows, ends: Rows, lengths: Rows, alive: Rows) -> Column:  # noqa: D102
+        if not len(ends):
+            return self.zeros(0)
+        counted = None if alive.all() else self._np.repeat(alive, lengths + 1)
+        rare = self._np.log1p(int((alive != 0).sum()) / (self._np.bincount(words, counted) + 0.5))
+        rare = self._np.rint(rare * GRAINS) / GRAINS
         rare[0] = 0.0
-        lengths = self._np.bincount(rows, weights=words != 0, minlength=len(alive))
-        return self._np.bincount(rows, weights=rare[words], minlength=len(alive)) / self._np.maximum(lengths, 1.0)
+        return self._np.add.reduceat(rare[words], ends - lengths) / self._np.maximum(lengths, 1)
 
     def largest(self, column: Column, groups: Rows, count: int) -> Column:  # noqa: D102
         best = self._np.full(count, -self._np.inf)

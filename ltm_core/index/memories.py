@@ -173,8 +173,8 @@ class Memories:
 
     def _rarity(self) -> Rows:
         alive, count = self.column("alive"), len(self.rows)
-        words, rows = self._copied("word_at", self._word_at), self._copied("row_at", self._row_at)
-        rare = self.ops.rarity(words, rows, alive, count)
+        words, ends = self.ops.numbers(self._word_at), self._copied("ends", self._ends)
+        rare = self.ops.rarity(words, ends, self.column("length"), alive)
         total, squares = self.ops.moments(rare, alive)
         mean = total / max(count, 1)
         deviation = math.sqrt(max(squares / max(count, 1) - mean * mean, 0.0))

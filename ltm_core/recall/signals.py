@@ -440,10 +440,13 @@ def _lifetime(memory_type: str) -> float:
 def _best(asked: Asked, columns: Columns) -> Columns:
     if not columns or not any(part.of_thread for part in asked.parts):
         return []
-    return [
-        _of_thread(part, part.ops.largest(column, part.column("thread"), len(part.threads)))
-        for part, column in _each(asked, columns)
-    ]
+    return [_of_thread(part, _largest(part, column)) for part, column in _each(asked, columns)]
+
+
+def _largest(part: Memories, column: Column) -> Column:
+    """The most of each thread, of what is alive in it."""
+    living = part.ops.filled(column, part.column("alive"), -math.inf)
+    return part.ops.largest(living, part.column("thread"), len(part.threads))
 
 
 def _each(asked: Asked, things: Sequence[object]) -> list[tuple[Memories, Column]]:
