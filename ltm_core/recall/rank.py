@@ -49,8 +49,8 @@ FACTS: Mapping[str, float] = {
     "specific": 0.2,
     "date": 3.0,
     "answers_when": 0.2,
-    "match": 2.0,
-    "about": 1.0,
+    "match": 1.5,
+    "about": 0.8,
     "importance": 0.2,
     "recency": 0.1,
     "confidence": 0.1,
@@ -126,7 +126,7 @@ class Odds:
 # third of the questions were asked of another conversation, and a third was small talk. How often what was given a
 # probability was of use, in conversations that were held out: docs/explanation/recall.md.
 ODDS: Mapping[str, Odds] = {
-    "fact": Odds(base=-2.9, score=0.66, coverage=2.1, size=-1.12),
+    "fact": Odds(base=-2.5, score=0.64, coverage=2.5, size=-1.15),
     "message": Odds(base=-1.4, score=0.47, coverage=2.3, size=-0.85),
 }
 
