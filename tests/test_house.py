@@ -22,6 +22,7 @@ FLOORS = (
     (
         "model",
         "words",
+        "word_forms",
         "small_talk",
         "dates",
         "values",

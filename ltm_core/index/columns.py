@@ -17,6 +17,7 @@ from typing import Any, Protocol
 # Trends in Information Retrieval 3(4), 2009. B is higher than usual, for conversations: a pasted page must not win.
 K1 = 1.2
 B = 0.9
+GRAINS = 1024  # how rare a word is goes in steps, whose sums are the same in any order: equals stay equal
 
 Column = Any  # a list of floats, or a numpy array of them
 Rows = Any  # the same of ints
@@ -54,8 +55,8 @@ class Columns(Protocol):
         """1 where `column` is `wanted`, else 0."""
         ...
 
-    def listed(self, held: Sequence[array[Any]]) -> tuple[Rows, Rows]:
-        """All numbers of several lists, after the number of the list that each is of."""
+    def listed(self, held: Sequence[Sequence[array[Any]]]) -> tuple[Rows, Rows]:
+        """All numbers of several groups of lists, after the number of the group that each is of."""
         ...
 
     def counted(self, which: Rows, rows: Rows, size: int) -> Counted:
@@ -110,6 +111,13 @@ class Columns(Protocol):
         """The sum of the weights, with diminishing returns, and less in what is longer than the mean."""
         ...
 
+    def rarity(self, words: Rows, ends: Rows, lengths: Rows, alive: Rows) -> Column:
+        """How rare the words of each row are among those of what is alive, on average.
+
+        `words` are numbers, row by row, with a 0 behind each row, at its end.
+        """
+        ...
+
     def largest(self, column: Column, groups: Rows, count: int) -> Column:
         """The largest number of each group."""
         ...
@@ -155,8 +163,9 @@ class Lists:
     def where(self, column: Rows, wanted: int) -> Column:  # noqa: D102
         return [float(one == wanted) for one in column]
 
-    def listed(self, held: Sequence[array[Any]]) -> tuple[Rows, Rows]:  # noqa: D102
-        return [number for number, own in enumerate(held) for _ in own], [one for own in held for one in own]
+    def listed(self, held: Sequence[Sequence[array[Any]]]) -> tuple[Rows, Rows]:  # noqa: D102
+        numbers = [(which, number) for which, group in enumerate(held) for own in group for number in own]
+        return [which for which, _ in numbers], [number for _, number in numbers]
 
     def counted(self, which: Rows, rows: Rows, size: int) -> Counted:  # noqa: D102
         counts = Counter(zip(which, rows, strict=True))
@@ -207,6 +216,13 @@ class Lists:
         for word, row, count in zip(*counted, strict=True):
             total[row] += weights[word] * (K1 + 1) * count / (count + K1 * (1 - B + B * lengths[row] / mean))
         return total
+
+    def rarity(self, words: Rows, ends: Rows, lengths: Rows, alive: Rows) -> Column:  # noqa: D102
+        texts = [words[end - length : end] for end, length in zip(ends, lengths, strict=True)]
+        counts = Counter(word for text, lives in zip(texts, alive, strict=True) if lives for word in text)
+        count = sum(alive)
+        rare = {word: round(math.log1p(count / (counts[word] + 0.5)) * GRAINS) / GRAINS for word in set(words)}
+        return [math.fsum(rare[word] for word in text) / max(len(text), 1) for text in texts]
 
     def largest(self, column: Column, groups: Rows, count: int) -> Column:  # noqa: D102
         best = [-math.inf] * count
@@ -267,9 +283,10 @@ class Arrays:
     def where(self, column: Rows, wanted: int) -> Column:  # noqa: D102
         return (column == wanted).astype(float)
 
-    def listed(self, held: Sequence[array[Any]]) -> tuple[Rows, Rows]:  # noqa: D102
-        which = self._np.repeat(self._np.arange(len(held)), [len(own) for own in held])
-        return which, self._np.concatenate([self._np.array(own, dtype="i4") for own in held] or [which])
+    def listed(self, held: Sequence[Sequence[array[Any]]]) -> tuple[Rows, Rows]:  # noqa: D102
+        which = self._np.repeat(self._np.arange(len(held)), [sum(map(len, group)) for group in held])
+        lists = [self._np.array(own, dtype="i4") for group in held for own in group]
+        return which, self._np.concatenate(lists) if lists else self._np.zeros(0, dtype="i4")
 
     def counted(self, which: Rows, rows: Rows, size: int) -> Counted:  # noqa: D102
         keys, times = self._runs(self._np.sort(which * size + rows))
@@ -332,6 +349,15 @@ class Arrays:
         saturated = times / (times + (K1 * (1 - B) + (K1 * B / mean) * lengths[rows]))
         gained = self._np.array([(K1 + 1) * weight for weight in weights])[which] * saturated
         return self._np.bincount(rows, gained, minlength=len(lengths))
+
+    def rarity(self, words: Rows, ends: Rows, lengths: Rows, alive: Rows) -> Column:  # noqa: D102
+        if not len(ends):
+            return self.zeros(0)
+        counted = None if alive.all() else self._np.repeat(alive, lengths + 1)
+        rare = self._np.log1p(int((alive != 0).sum()) / (self._np.bincount(words, counted) + 0.5))
+        rare = self._np.rint(rare * GRAINS) / GRAINS
+        rare[0] = 0.0
+        return self._np.add.reduceat(rare[words], ends - lengths) / self._np.maximum(lengths, 1)
 
     def largest(self, column: Column, groups: Rows, count: int) -> Column:  # noqa: D102
         best = self._np.full(count, -self._np.inf)

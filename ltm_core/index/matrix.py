@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import math
+import operator
 from array import array
 from collections.abc import Sequence
+from functools import cache
 from importlib.util import find_spec
 from typing import Any
 
 from ..vectors import cosine, unpack
 from .columns import FEW, Column
+
+UNSURE = 10  # vectors from which their mean is half believed
+TINY = 1e-6
 
 
 class Matrix:
@@ -16,9 +22,11 @@ class Matrix:
 
     def __init__(self) -> None:
         self.rows: dict[int, int] = {}  # of a memory -> of the matrix
+        self.total = array("d")  # the sum of all vectors; empty where there was none
         self._rows = array("i")
         self._numbers = array("f")
         self._width = 0
+        self._lengths: tuple[bytes, Any] = (b"", None)  # a mean, and how long all vectors are without it
 
     @property
     def weight(self) -> int:
@@ -30,50 +38,114 @@ class Matrix:
         vector = unpack(packed)
         self._width = self._width or len(vector)
         if len(vector) == self._width:
-            self.rows[row] = len(self.rows)
-            self._rows.append(row)
             self._numbers.extend(vector)
+            self._rows.append(row)
+            self.keep(row, len(self._rows) - 1)
 
     def drop(self, row: int) -> int | None:
         """Forget that a memory has a vector; returns where it stands."""
         place = self.rows.pop(row, None)
         if place is not None:
             self._rows[place] = -1
+            self._add(place, -1)
         return place
 
     def keep(self, row: int, place: int) -> None:
         """Let a vector that was dropped be that of another row."""
         self.rows[row] = place
         self._rows[place] = row
+        self._add(place, 1)
 
     def covers(self, size: int) -> bool:
         """Whether each of `size` memories has a vector, and no vector is of none."""
         return len(self.rows) == len(self._rows) == size
 
-    def cosines(self, vector: Sequence[float], size: int) -> tuple[Column, Column]:
-        """How near each of `size` memories is to a unit vector, and 1 for those that have a vector."""
+    def lengths(self, mean: Any, stacked: Any) -> Any:
+        """How long all vectors are with a mean taken off; kept until either changes."""
+        known, lengths = self._lengths
+        if known != mean.tobytes():
+            rest = 1.0 + float(mean @ mean) - 2.0 * _numpy().vecdot(stacked, mean)
+            lengths = _numpy().sqrt(_numpy().maximum(rest, TINY))
+            self._lengths = (mean.tobytes(), lengths)
+        return lengths
+
+    def _add(self, place: int, sign: int) -> None:
+        self._lengths = (b"", None)
+        self.total = _sum(self.total or array("d", bytes(8 * self._width)), self._vector(place), sign)
+
+    def _vector(self, place: int) -> array[float]:
+        return self._numbers[place * self._width : (place + 1) * self._width]
+
+    def cosines(self, vector: Sequence[float], size: int, mean: Sequence[float] = ()) -> tuple[Column, Column]:
+        """How near each of `size` memories is to a unit vector, and 1 for those that have a vector.
+
+        Where a `mean` is given, it is taken off both before.
+        """
         if len(vector) != self._width:
             vector = ()
-        return (_by_numpy if size > FEW and find_spec("numpy") else _plainly)(self, vector, size)
+        return (_by_numpy if size > FEW and _numpy() else _plainly)(self, vector, size, mean)
 
 
-def _plainly(matrix: Matrix, vector: Sequence[float], size: int) -> tuple[Column, Column]:
+def _plainly(matrix: Matrix, vector: Sequence[float], size: int, mean: Sequence[float]) -> tuple[Column, Column]:
     near, has = [0.0] * size, [0.0] * size
-    width = matrix._width
+    wanted = _less(vector, mean) if len(mean) else vector
     for row, place in matrix.rows.items() if len(vector) else ():
-        near[row] = cosine(matrix._numbers[place * width : (place + 1) * width], vector)
+        own = matrix._vector(place)
+        near[row] = cosine(_less(own, mean) if len(mean) else own, wanted)
         has[row] = 1.0
     return near, has
 
 
-def _by_numpy(matrix: Matrix, vector: Sequence[float], size: int) -> tuple[Column, Column]:
-    import numpy
+def _less(vector: Sequence[float], mean: Sequence[float]) -> list[float]:
+    """A vector with the mean taken off, at unit length; nothing is left nothing."""
+    rest = list(map(operator.sub, vector, mean))
+    length = math.hypot(*rest)
+    return [number / length if length > TINY else 0.0 for number in rest]
 
+
+def mean_of(matrices: Sequence[Matrix], width: int) -> Sequence[float]:
+    """What all vectors of this length have in common: their mean, towards nothing where they are few."""
+    some = [matrix for matrix in matrices if len(matrix.total) == width]
+    count = sum(len(matrix.rows) for matrix in some) + UNSURE
+    numpy = _numpy()
+    if numpy is not None:
+        return sum((numpy.frombuffer(matrix.total) for matrix in some), numpy.zeros(width)) / count  # type: ignore[no-any-return]
+    return [math.fsum(numbers) / count for numbers in zip(*(matrix.total for matrix in some), strict=True)]
+
+
+def _sum(total: array[float], vector: array[float], sign: int) -> array[float]:
+    numpy = _numpy()
+    if numpy is None:
+        return array("d", [one + sign * other for one, other in zip(total, vector, strict=True)])
+    return array("d", (numpy.frombuffer(total) + sign * numpy.frombuffer(vector, dtype="f4")).tobytes())
+
+
+def _by_numpy(matrix: Matrix, vector: Sequence[float], size: int, mean: Sequence[float]) -> tuple[Column, Column]:
+    numpy = _numpy()
     near, has = numpy.zeros(size + 1), numpy.zeros(size + 1)  # the last for those that were dropped
     if len(vector) and matrix.rows:
         stacked: Any = numpy.frombuffer(matrix._numbers, dtype="f4").reshape(-1, matrix._width)
         rows = numpy.frombuffer(matrix._rows, dtype="i4")
-        # Not by `@`: its threads wait for each other for milliseconds where others need the processor.
-        near[rows] = numpy.vecdot(stacked, numpy.asarray(vector, dtype="f4"))
+        near[rows] = _products(matrix, stacked, numpy.asarray(vector, dtype="f4"), mean)
         has[rows] = 1.0
     return near[:size], has[:size]
+
+
+def _products(matrix: Matrix, stacked: Any, vector: Any, mean: Sequence[float]) -> Any:
+    # Not by `@`: its threads wait for each other for milliseconds where others need the processor.
+    if not len(mean):
+        return _numpy().vecdot(stacked, vector)
+    common = _numpy().asarray(mean, dtype="f4")
+    wanted = vector - common
+    length = max(math.hypot(*wanted), TINY)
+    products = _numpy().vecdot(stacked, wanted) - float(common @ wanted)
+    return products / (length * matrix.lengths(common, stacked))
+
+
+@cache
+def _numpy() -> Any:
+    if find_spec("numpy") is None:
+        return None
+    import numpy
+
+    return numpy

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
@@ -13,11 +14,13 @@ from .entries import Entry
 from .matrix import Matrix
 
 TAIL = 30  # words of what was said before that count as the setting of what was said next
+UNSURE = 20  # memories from which what is rare is half believed
+TINY = 1e-6
 _NONE = -1
 _NOWHERE = array("i")
 # Rough sizes in bytes, measured on conversations and short facts.
 _ENTRY_BYTES = 700
-_WORD_BYTES = 60
+_WORD_BYTES = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,9 @@ class Memories:
         self.of_thread: Counter[int] = Counter()  # memories of each
         self.types: dict[str, int] = {}
         self._words: dict[str, array[int]] = {}
+        self._word_numbers: dict[str, int] = {"": 0}
         self._row_at = array("i")
+        self._word_at = array("i")
         self._ends = array("i")
         self._columns: dict[str, array[Any]] = {name: array(code) for name, code in _COLUMNS.items()}
         self._last: dict[int, int] = {}
@@ -151,10 +156,10 @@ class Memories:
         """The rows before and behind a row in its conversation."""
         return [one for one in (self._columns["before"][row], self._columns["behind"][row]) if one != _NONE]
 
-    def hits(self, words: Iterable[str]) -> Hits:
-        """Where words stand in what is alive."""
+    def hits(self, words: Iterable[Sequence[str]]) -> Hits:
+        """Where words stand in what is alive, each in any of its forms."""
         ops = self.ops
-        which, positions = ops.listed([self._words.get(word, _NOWHERE) for word in words])
+        which, positions = ops.listed([[self._words[form] for form in forms if form in self._words] for forms in words])
         rows = self.rows_at(positions)
         if len(self.rows) < self.size:
             alive = ops.take(self.column("alive"), rows)
@@ -182,6 +187,23 @@ class Memories:
     def thread_lengths(self) -> Rows:
         """How many words each thread has."""
         return self._copied("thread_lengths", self._thread_lengths)
+
+    @property
+    def rarity(self) -> Rows:
+        """How rare the words of each row are here: standard deviations from the mean, towards 0 where there are few."""
+        if "rarity" not in self._copies:
+            self._copies["rarity"] = self._rarity()
+        return self._copies["rarity"]
+
+    def _rarity(self) -> Rows:
+        alive, count = self.column("alive"), len(self.rows)
+        words, ends = self.ops.numbers(self._word_at), self._copied("ends", self._ends)
+        rare = self.ops.rarity(words, ends, self.column("length"), alive)
+        total, squares = self.ops.moments(self.living(rare))
+        mean = total / max(count, 1)
+        deviation = math.sqrt(max(squares / max(count, 1) - mean * mean, 0.0))
+        trust = count / (count + UNSURE)
+        return self.ops.mixed([(trust / deviation if deviation > TINY else 0.0, mean, rare)], self.size)
 
     def _append(self, entry: Entry) -> None:
         row = self.size
@@ -232,8 +254,10 @@ class Memories:
         for word in words:
             self._words.setdefault(word, array("i")).append(len(self._row_at))
             self._row_at.append(row)
+            self._word_at.append(self._number(self._word_numbers, word))
         self._ends.append(len(self._row_at))
         self._row_at.append(row)  # the gap
+        self._word_at.append(0)
 
     def _place(self, row: int, thread: int) -> None:
         """Put a row into its thread, mostly at the end."""

@@ -17,7 +17,9 @@ from ..dates import Days
 from ..index.columns import Column, Counted, Rows
 from ..index.columns import Columns as Operations
 from ..index.entries import name_words
+from ..index.matrix import mean_of
 from ..index.memories import Hits, Memories
+from ..word_forms import forms_of
 from ..words import terms, words
 
 Place = tuple[int, int]  # the index that a memory is in, and its row there
@@ -71,13 +73,16 @@ class Asked:
         return frozenset(speaker for speaker in speakers if not self.words.isdisjoint(name_words(speaker)))
 
     @cached_property
-    def terms(self) -> tuple[str, ...]:
-        """The words to look for: without the names of speakers, unless there are no others."""
+    def sought(self) -> tuple[tuple[str, ...], ...]:
+        """The words to look for, each as all its forms: without the names of speakers, unless there are no others."""
         every = terms(self.text)
-        if self.are_facts:
-            return tuple(every)
-        names = {term for speaker in self.named for term in terms(speaker)}
-        return tuple(term for term in every if term not in names) or tuple(every)
+        names = () if self.are_facts else {term for speaker in self.named for term in terms(speaker)}
+        return tuple(map(forms_of, [term for term in every if term not in names] or every))
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """All forms of the words to look for, for a database to find any of them."""
+        return tuple(form for forms in self.sought for form in forms)
 
     @property
     def meaning(self) -> str:
@@ -87,14 +92,14 @@ class Asked:
         return " ".join(kept) if names else self.text
 
     @cached_property
-    def sought(self) -> tuple[str, ...]:
-        """The words to look for, each once."""
-        return tuple(dict.fromkeys(self.terms))
+    def distinct(self) -> tuple[tuple[str, ...], ...]:
+        """The same, each word once."""
+        return tuple(dict.fromkeys(self.sought))
 
     @cached_property
     def hits(self) -> list[Hits]:
         """Where the words of the query stand, in each index."""
-        return [part.hits(self.sought) for part in self.parts]
+        return [part.hits(self.distinct) for part in self.parts]
 
     @cached_property
     def counted(self) -> list[Counted]:
@@ -129,8 +134,8 @@ def _in_setting(part: Memories, hits: Hits) -> Counted:
 
 def phrase(asked: Asked) -> Columns:
     """Words of the query that stand side by side in both."""
-    numbers = {word: number for number, word in enumerate(asked.sought)}
-    pairs = [(numbers[one], numbers[two]) for one, two in dict.fromkeys(pairwise(asked.terms)) if one != two]
+    numbers = {forms: number for number, forms in enumerate(asked.distinct)}
+    pairs = [(numbers[one], numbers[two]) for one, two in dict.fromkeys(pairwise(asked.sought)) if one != two]
     counted = [_side_by_side(part, hits, pairs) for part, hits in _each(asked, asked.hits)]
     idf = _idf(asked, counted, len(pairs))
     return [part.ops.added(own, idf, part.size) for part, own in _each(asked, counted)]
@@ -143,7 +148,7 @@ def _side_by_side(part: Memories, hits: Hits, pairs: Sequence[tuple[int, int]]) 
 
 def coverage(asked: Asked) -> Columns:
     """The share of the query's weight whose words the memory has; not calibrated."""
-    idf = _idf(asked, asked.counted, len(asked.sought), unknown=1)
+    idf = _idf(asked, asked.counted, len(asked.distinct), unknown=1)
     weight = math.fsum(idf) or 1.0
     shares = [one / weight for one in idf]
     return [part.ops.added(own, shares, part.size) for part, own in _each(asked, asked.counted)]
@@ -155,7 +160,7 @@ def session(asked: Asked) -> Columns:
     if total < 2:
         return []
     counted = [_in_threads(part, hits) for part, hits in _each(asked, asked.hits)]
-    idf = _idf(asked, counted, len(asked.sought), total)
+    idf = _idf(asked, counted, len(asked.distinct), total)
     mean = math.fsum(part.total_length("threads") for part in asked.parts) / total or 1.0
     return [_of_thread(part, part.ops.bm25(own, idf, part.thread_lengths, mean)) for part, own in _each(asked, counted)]
 
@@ -207,14 +212,24 @@ def asks(asked: Asked) -> Columns:
 
 def vector(asked: Asked) -> Columns:
     """How near the meaning is: the cosine. What has no vector yet counts as the mean of the others."""
-    if asked.vector is None:
-        return []
-    near = [(part.ops, *part.matrix.cosines(asked.vector, part.size)) for part in asked.parts]
+    return [] if asked.vector is None else _near(asked)
+
+
+def _near(asked: Asked, common: Sequence[float] = ()) -> Columns:
+    assert asked.vector is not None
+    near = [(part.ops, *part.matrix.cosines(asked.vector, part.size, common)) for part in asked.parts]
     if all(part.matrix.covers(part.size) for part in asked.parts):
         return [column for _, column, _ in near]
     total = math.fsum(ops.moments(column)[0] for ops, column, _ in near)  # 0 for what has none
     mean = total / max(sum(ops.moments(has)[0] for ops, _, has in near), 1.0)
     return [ops.filled(column, has, mean) for ops, column, has in near]
+
+
+def centred(asked: Asked) -> Columns:
+    """How near the meaning is, apart from what all memories have in common: the cosine with their mean taken off."""
+    if asked.vector is None:
+        return []
+    return _near(asked, mean_of([part.matrix for part in asked.parts], len(asked.vector)))
 
 
 def best_words(asked: Asked) -> Columns:
@@ -227,9 +242,19 @@ def best_vector(asked: Asked) -> Columns:
     return _best(asked, asked.read(vector))
 
 
+def best_centred(asked: Asked) -> Columns:
+    """The same, apart from what all memories have in common."""
+    return _best(asked, asked.read(centred))
+
+
 def match(asked: Asked) -> Columns:
     """1 for a fact that shares a word with the query."""
     return [part.ops.positive(column) for part, column in _each(asked, asked.read(coverage))]
+
+
+def specific(asked: Asked) -> Columns:
+    """How rare the memory's own words are in its scope, whatever is asked: what all facts say says little."""
+    return [part.rarity for part in asked.parts]
 
 
 def importance(asked: Asked) -> Columns:
@@ -276,13 +301,16 @@ SIGNALS: Mapping[str, Signal] = {
     "window": Signal(window, is_calibrated=True, is_shared=True),
     "phrase": Signal(phrase, is_calibrated=True, is_shared=True),
     "vector": Signal(vector, is_calibrated=True, is_shared=True),
+    "centred": Signal(centred, is_calibrated=True, is_shared=True),
     "other_speaker": Signal(other_speaker, is_shared=True),
     "date": Signal(date, is_shared=True),
     "answers_when": Signal(answers_when, is_shared=True),
     "asks": Signal(asks, is_shared=True),
+    "specific": Signal(specific, is_shared=True),
     "session": Signal(session, is_calibrated=True),
     "best_words": Signal(best_words, is_calibrated=True),
     "best_vector": Signal(best_vector, is_calibrated=True),
+    "best_centred": Signal(best_centred, is_calibrated=True),
     "match": Signal(match),
     "about": Signal(about),
     "importance": Signal(importance),
@@ -423,10 +451,14 @@ def _lifetime(memory_type: str) -> float:
 def _best(asked: Asked, columns: Columns) -> Columns:
     if not columns or not any(part.of_thread for part in asked.parts):
         return []
-    return [
-        _of_thread(part, part.ops.largest(column, part.column("thread"), len(part.threads)))
-        for part, column in _each(asked, columns)
-    ]
+    return [_of_thread(part, _largest(part, column)) for part, column in _each(asked, columns)]
+
+
+def _largest(part: Memories, column: Column) -> Column:
+    """The most of each thread, of what is alive in it."""
+    if len(part) < part.size:
+        column = part.ops.filled(column, part.column("alive"), -math.inf)
+    return part.ops.largest(column, part.column("thread"), len(part.threads))
 
 
 def _each(asked: Asked, things: Sequence[object]) -> list[tuple[Memories, Column]]:
@@ -450,6 +482,6 @@ def _idf(
 
 
 def _bm25(asked: Asked, counted: Sequence[Counted], lengths: str, total: str) -> Columns:
-    idf = _idf(asked, counted, len(asked.sought))
+    idf = _idf(asked, counted, len(asked.distinct))
     mean = sum(part.total_length(total) for part in asked.parts) / max(asked.total, 1) or 1.0
     return [part.ops.bm25(own, idf, part.column(lengths), mean) for part, own in _each(asked, counted)]

@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -133,8 +134,9 @@ def messages(memory: Memory, talk: dict[str, Any]) -> Search:
     return search
 
 
-def facts(memory: Memory, talk: dict[str, Any]) -> Search:
-    """The data's facts, as an extractor might have learned them."""
+def facts(memory: Memory, talk: dict[str, Any], *, dates: bool = True) -> Search:
+    """The data's facts, as an extractor might have learned them: each holds since its message, as in learning."""
+    said = {turn["id"]: turn["when"] for turn in talk["turns"]}
     given = [
         {
             "key": f"{fact['speaker']}/note#{number}",
@@ -142,6 +144,7 @@ def facts(memory: Memory, talk: dict[str, Any]) -> Search:
             "text": fact["text"],
             "source_id": f"{talk['id']}-{fact['session']}",
             "metadata": {"turns": fact["evidence"]},
+            "valid_from": min((said[turn] for turn in fact["evidence"] if turn in said), default=None),
             "scope_id": talk["id"],
         }
         for number, fact in enumerate(talk["facts"])
@@ -149,7 +152,7 @@ def facts(memory: Memory, talk: dict[str, Any]) -> Search:
     memory.facts.add_many(given)
 
     def search(question: str) -> list[Hit]:
-        found = memory.recall(question, user_id=talk["id"], **ASKING)
+        found = memory.recall(question, user_id=talk["id"], dates=dates, **ASKING)
         return [Hit(tuple(one.metadata["turns"]), estimate_tokens(one.text)) for one in found.facts]
 
     return search
@@ -238,23 +241,25 @@ def mem0(talk: dict[str, Any], what: str) -> Search:
 
 def systems(what: str) -> Iterator[tuple[str, Callable[[dict[str, Any]], Search], Callable[[], None]]]:
     """Each system: its name, how it takes a conversation in, and how it is put away."""
-    ours = {"messages": messages, "facts": facts}[what]
+    ours: dict[str, Callable[[Memory, dict[str, Any]], Search]] = {"": {"messages": messages, "facts": facts}[what]}
+    if what == "facts":
+        ours[", undated"] = partial(facts, dates=False)  # the others know no dates of facts
     yield "FTS5 alone", lambda talk: fts5(talk, what), lambda: None
     with_vectors = bool(find_spec("wordllama"))
     if with_vectors:
         yield "dense alone (local)", lambda talk: dense(talk, what), lambda: None
         if find_spec("mem0") and find_spec("langchain"):
             yield "mem0, these vectors", lambda talk: mem0(talk, what), lambda: None
-    for name, options in (("ltm-core", {}), ("ltm-core, local", {"embedder": "local"})):
-        if not options or with_vectors:
+    for options in ({}, {"embedder": "local"}) if with_vectors else ({},):
+        for note, take_in in ours.items():
             memory = Memory("sqlite://", background=False, **options)  # type: ignore[arg-type]
 
-            def taken_in(talk: dict[str, Any], memory: Memory = memory) -> Search:
-                search = ours(memory, talk)
+            def taken_in(talk: dict[str, Any], memory: Memory = memory, take_in: Any = take_in) -> Search:
+                search: Search = take_in(memory, talk)
                 memory.flush()
                 return search
 
-            yield name, taken_in, memory.close
+            yield f"ltm-core{', local' if options else ''}{note}", taken_in, memory.close
 
 
 def interval(ours: Outcome, base: Outcome, column: int, rounds: int = 2000) -> tuple[float, float, float]:

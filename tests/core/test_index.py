@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,13 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ltm_core import AsyncMemory
+from ltm_core.index.columns import Arrays, Lists
 from ltm_core.index.entries import Entry
 from ltm_core.index.held import Indexes
-from ltm_core.index.memories import Memories, indexed
+from ltm_core.index.memories import Memories
 from ltm_core.recall.rank import ALSO, weights
 from ltm_core.recall.signals import Asked, Scores
 from ltm_core.scope import Scope
 from ltm_core.stores.base import Put, Store, Where
+from ltm_core.vectors import pack, unpack
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 WORDS = ["oslo", "lisbon", "garden", "piano", "chess"]
@@ -42,25 +44,36 @@ def entry(number: int, text: list[str], thread: str, version: int = 1) -> Entry:
         stable=False,
         asks=False,
         dated=False,
-        content="",
+        content=" ".join(text),
     )
+
+
+def unit(text: Sequence[str]) -> Sequence[float]:
+    """A vector that says which words a text has."""
+    return unpack(pack([1.0, *(float(word in text) for word in WORDS)]))
 
 
 TEXT = st.lists(st.sampled_from(WORDS), max_size=40)
 CHANGES = st.lists(st.tuples(st.integers(0, 9), st.none() | TEXT), max_size=20)
 
 
-def found(index: Memories, query: str) -> dict[str, float]:
-    asked = Asked(query, [index], NOW)
-    scores = Scores(asked, weights("message", vectors=False), ALSO)
+def found(index: Memories, query: str, kind: str) -> dict[str, float]:
+    asked = Asked(query, [index], NOW, vector=unit(query.split()), are_facts=kind == "fact")
+    scores = Scores(asked, weights(kind, vectors=True), ALSO)
     return {index.entries[row].id: round(float(scores.totals[0][row]), 6) for row in index.rows.values()}
 
 
-@given(CHANGES, st.sampled_from(WORDS), st.sampled_from(WORDS))
+def taken_in(index: Memories, one: Entry, text: Sequence[str]) -> None:
+    index.put(one.id, one)
+    index.put_vector(one.id, one.content, pack(unit(text)))
+
+
+@pytest.mark.parametrize("kind", ["fact", "message"])
+@given(changes=CHANGES, one=st.sampled_from(WORDS), two=st.sampled_from(WORDS))
 def test_an_index_that_was_changed_scores_like_one_made_anew(
-    changes: list[tuple[int, list[str] | None]], one: str, two: str
+    changes: list[tuple[int, list[str] | None]], one: str, two: str, kind: str
 ) -> None:
-    changed = Memories()
+    changed, anew = Memories(), Memories()
     now: dict[int, Entry] = {}
     for version, (number, text) in enumerate(changes):
         if text is None:
@@ -68,9 +81,20 @@ def test_an_index_that_was_changed_scores_like_one_made_anew(
             now.pop(number, None)
         else:
             now[number] = entry(number, text, f"t{number % 3}", version)
-            changed.put(str(number), now[number])
-    anew = indexed([now[number] for number in sorted(now)])
-    assert found(changed, f"{one} {two}") == pytest.approx(found(anew, f"{one} {two}"))
+            taken_in(changed, now[number], text)
+    for number in sorted(now):
+        taken_in(anew, now[number], now[number].terms)
+    assert found(changed, f"{one} {two}", kind) == pytest.approx(found(anew, f"{one} {two}", kind), abs=1e-4)
+
+
+@given(changes=CHANGES)
+def test_how_rare_words_are_is_the_same_in_plain_python_and_numpy(changes: list[tuple[int, list[str] | None]]) -> None:
+    pytest.importorskip("numpy")
+    plain, numpy = Memories(Lists()), Memories(Arrays())
+    for index in (plain, numpy):
+        for version, (number, text) in enumerate(changes):
+            index.put(str(number), None if text is None else entry(number, text, "t", version))
+    assert list(plain.rarity) == pytest.approx(list(numpy.rarity))
 
 
 @pytest.fixture

@@ -166,6 +166,27 @@ def test_what_has_all_words_is_more_probably_of_use_however_long_it_is(rest: str
     assert chances[0] > 0.5 > chances[1] > chances[2] > 0.001
 
 
+def test_a_fact_in_words_of_its_own_comes_before_one_in_those_of_all() -> None:
+    usual = [item(f"anna enjoys the garden a lot {n % 3}", key=f"m{n}") for n in range(30)]
+    plain, particular = item("anna enjoys coffee", key="a"), item("alhambra ravioli coffee", key="z")
+    found = {each.item.content.text: each for each in rank(asking("coffee", [*usual, plain, particular]))}
+    own, common = found["alhambra ravioli coffee"], found["anna enjoys coffee"]
+    assert own.parts["specific"] > common.parts["specific"]
+    assert own.score > common.score
+
+
+def test_among_messages_nothing_is_gained_by_rare_words() -> None:
+    assert (
+        "specific"
+        not in rank(asking("coffee", [said("alhambra coffee"), said("coffee"), said("coffee oslo")]))[0].parts
+    )
+
+
+def test_among_five_facts_rare_words_hardly_count() -> None:
+    few = [item(text) for text in ("oslo", "oslo garden", "oslo piano", "oslo chess", "alhambra ravioli")]
+    assert all(abs(each.parts.get("specific", 0.0)) < 0.1 for each in rank(asking("oslo", few)))
+
+
 def test_among_many_each_is_less_probably_the_one() -> None:
     few, many = ([item("plays chess"), *(item(f"noise {n}") for n in range(count))] for count in (3, 300))
     assert rank(asking("piano", few))[0].relevance > rank(asking("piano", many))[0].relevance
