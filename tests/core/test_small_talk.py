@@ -53,7 +53,7 @@ def test_misspelled_drawn_out_and_wordless_small_talk_is_small_talk(text: str) -
     assert is_small_talk(text)
 
 
-@pytest.mark.parametrize("text", ["mor", "thankless", "morningstar", "pleasant", "ours"])
+@pytest.mark.parametrize("text", ["mor", "thankless", "morningstar", "pheasant", "ours"])
 def test_a_word_that_differs_by_more_than_a_letter_is_not_taken_for_a_misspelled_one(text: str) -> None:
     assert not is_small_talk(text)
 
@@ -68,9 +68,9 @@ def test_what_asks_or_names_something_is_none(text: str) -> None:
 
 
 def test_a_strange_word_among_greetings_is_none_to_who_remembers_it() -> None:
-    assert is_small_talk("thanks for the reply")
-    assert not is_small_talk("thanks for the reply", terms("He sent a reply"))
-    assert not is_small_talk("thanks for the quick detailed reply, Sam")
+    assert is_small_talk("thanks for the lift")
+    assert not is_small_talk("thanks for the lift", terms("The lift is broken"))
+    assert not is_small_talk("thanks, the quick detailed reply, Sam")
 
 
 @given(st.sampled_from(["where", "who", "which", "whose"]), st.sampled_from([*lines("known"), *lines("final")]))
