@@ -18,16 +18,17 @@ _WORDS["interjections"] |= frozenset(words(_LISTS["abroad"]))
 _MISSPELLED = frozenset(_LISTS["misspelled"].split())
 
 
-def _pattern(phrases: Sequence[str]) -> re.Pattern[str]:
-    """Any of these phrases, with the parts that they name."""
+def _written(phrases: Sequence[str], parts: Mapping[str, str]) -> str:
+    """A pattern for any of these phrases, with the parts that they and other parts name."""
     written = "|".join(phrases)
-    while named := [name for name in _LISTS["parts"] if f"{{{name}}}" in written]:
+    while named := [name for name in parts if f"{{{name}}}" in written]:
         for name in named:
-            written = written.replace(f"{{{name}}}", f"(?:{_LISTS['parts'][name]})")
-    return re.compile(rf"\b(?:{written})(?!\w)")
+            written = written.replace(f"{{{name}}}", f"(?:{parts[name]})")
+    return written
 
 
-_PHRASES = _pattern([phrase for phrases in _LISTS["phrases"].values() for phrase in phrases])
+_PATTERN = _written([phrase for group in _LISTS["phrases"].values() for phrase in group], _LISTS["parts"])
+_PHRASES, _IN_PHRASES = re.compile(rf"\b(?:{_PATTERN})(?!\w)"), frozenset(re.findall(r"\w+", _PATTERN))
 
 # Laughter, humming and the like, however long they are.
 _SOUND = re.compile(
@@ -59,6 +60,7 @@ _AUXILIARY = _PAST | frozenset(
 )
 _FIRST_OR_THIRD = frozenset(["i", "we", "he", "she", "they"])
 _SUBJECT = _FIRST_OR_THIRD | frozenset(["it", "that", "this", "you"])
+_BEGINNING = _SUBJECT | frozenset(["any", "his", "her", "the", "their", "there", "these", "those", "your"])
 _WANTING = frozenset(["want", "wanna", "need", "tell", "show", "give", "find", "get", "help", "explain", "about"])
 _ORDERING, _ME = frozenset(["tell", "give", "show"]), frozenset(["me", "us"])
 _OWN = frozenset(["my", "mine", "our", "ours"])
@@ -85,12 +87,13 @@ def _read(text: str) -> tuple[bool, frozenset[str]]:
     said = words(_FACES.sub(" ", _CALLED.sub(r"\1", _OPENING.sub("ok", text))))
     if not said:
         return bool(text.strip()), frozenset()
-    rest = _PHRASES.sub(f" {PHRASE} ", " ".join(said)).split()
-    kinds = {word: _kind(word) for word in rest}
-    found = Counter(kinds[word] for word in rest)
     room = MOST_STRANGE if _THANKS_FOR.search(text) else 1
-    strange = frozenset(term for word in rest if kinds[word] in _VETOED for term in terms(word))
+    if sum(_kind(word) == "unknown" and word not in _IN_PHRASES for word in said) > room:
+        return False, frozenset()  # most questions end here, before the phrases are looked for
+    rest = _PHRASES.sub(f" {PHRASE} ", " ".join(said)).split()
+    found = Counter(map(_kind, rest))
     asks = _asks(rest, is_marked="?" in text, is_strict=bool(found["unknown"]) or found["stop"] == len(rest))
+    strange = frozenset(term for word in rest if _kind(word) in _VETOED for term in terms(word))
     return not asks and _is_enough(found, room=room, is_marked="?" in text), strange
 
 
@@ -106,6 +109,7 @@ def _is_enough(found: Mapping[str, int], *, room: int, is_marked: bool) -> bool:
     return bool(said) and not is_marked and total > found["called"] + 1
 
 
+@lru_cache(maxsize=4096)
 def _kind(word: str) -> str:
     """Which of the lists a word is in, however it is drawn out."""
     listed = next((name for name, those in _WORDS.items() if word in those), None)
@@ -164,4 +168,8 @@ def _is_asked(three: tuple[str, str, str], subjects: Collection[str]) -> bool:
     before, verb, after = three
     if verb in _ORDERING:
         return after in _ME
-    return verb in _AUXILIARY and before not in _SUBJECT and after in (_SUBJECT if verb in _PAST else subjects)
+    if not before:
+        subjects = _BEGINNING
+    elif verb in _PAST:
+        subjects = _SUBJECT
+    return verb in _AUXILIARY and before not in _SUBJECT and after in subjects
