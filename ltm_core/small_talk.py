@@ -44,6 +44,8 @@ _CALLED = re.compile(
 )
 # "No, …", "Great! …": a judgement that stands apart is an interjection.
 _OPENING = re.compile(rf"^\W*(?:{'|'.join(_LISTS['reactions'].split())})(?=\s*[,.!;:-])", re.IGNORECASE)
+# "Ana, …" and "…, Ana!": whom one talks to.
+_NAMED = re.compile(r"^(\w+),|,\s*(\w+)\W*$")
 # "Thanks for …": what one is thanked for may take more words that nobody remembers.
 _THANKS_FOR = re.compile(
     r"\b(?:th?a?n?[kx]s?|thank ?(?:you|u)|ty|appreciate|sorry)\b[\w\s]{0,20}? (?:for|about)\b", re.IGNORECASE
@@ -62,8 +64,9 @@ _FIRST_OR_THIRD = frozenset(["i", "we", "he", "she", "they"])
 _SUBJECT = _FIRST_OR_THIRD | frozenset(["it", "that", "this", "you"])
 _BEGINNING = _SUBJECT | frozenset(["any", "his", "her", "the", "their", "there", "these", "those", "your"])
 _WANTING = frozenset(["want", "wanna", "need", "tell", "show", "give", "find", "get", "help", "explain", "about"])
-_ORDERING, _ME = frozenset(["tell", "give", "show"]), frozenset(["me", "us"])
+_ORDERING, _ME = frozenset(["tell", "give", "show", "get", "bring"]), frozenset(["me", "us"])
 _OWN = frozenset(["my", "mine", "our", "ours"])
+_SEEKING = frozenset(["find", "search", "remind", "recommend"])
 
 
 def is_small_talk(text: str, known: Collection[str] = ()) -> bool:
@@ -88,13 +91,23 @@ def _read(text: str) -> tuple[bool, frozenset[str]]:
     if not said:
         return bool(text.strip()), frozenset()
     room = MOST_STRANGE if _THANKS_FOR.search(text) else 1
-    if sum(_kind(word) == "unknown" and word not in _IN_PHRASES for word in said) > room:
+    if sum(_kind(word) == "unknown" and word not in _IN_PHRASES for word in said) > room + 1:
         return False, frozenset()  # most questions end here, before the phrases are looked for
     rest = _PHRASES.sub(f" {PHRASE} ", " ".join(said)).split()
-    found = Counter(map(_kind, rest))
+    named = frozenset() if "?" in text else _named(text)
+    kinds = [
+        "called" if kind == "unknown" and word in named else kind
+        for word, kind in zip(rest, map(_kind, rest), strict=True)
+    ]
+    found = Counter(kinds)
     asks = _asks(rest, is_marked="?" in text, is_strict=bool(found["unknown"]) or found["stop"] == len(rest))
-    strange = frozenset(term for word in rest if _kind(word) in _VETOED for term in terms(word))
+    strange = frozenset(term for word, kind in zip(rest, kinds, strict=True) if kind in _VETOED for term in terms(word))
     return not asks and _is_enough(found, room=room, is_marked="?" in text), strange
+
+
+def _named(text: str) -> frozenset[str]:
+    """The words of a text that stand apart at its beginning or its end, as names of whom one talks to do."""
+    return frozenset(word for found in _NAMED.findall(text) for part in found for word in words(part))
 
 
 def _is_enough(found: Mapping[str, int], *, room: int, is_marked: bool) -> bool:
@@ -157,7 +170,7 @@ def _asks(said: Sequence[str], *, is_marked: bool, is_strict: bool) -> bool:
 
     Where `is_strict`, also by what is wanted, and as if they had a question mark.
     """
-    if not (_ASKING | _OWN | (_WANTING if is_strict else frozenset())).isdisjoint(said):
+    if not (_ASKING | _OWN | _SEEKING | (_WANTING if is_strict else frozenset())).isdisjoint(said):
         return True
     subjects = _SUBJECT if is_marked or is_strict else _FIRST_OR_THIRD
     return any(_is_asked(three, subjects) for three in zip(["", *said], said, said[1:], strict=False))
@@ -166,8 +179,8 @@ def _asks(said: Sequence[str], *, is_marked: bool, is_strict: bool) -> bool:
 def _is_asked(three: tuple[str, str, str], subjects: Collection[str]) -> bool:
     """Whether the last two of three words are "tell me", or a verb and its subject ("did you", not "you did that")."""
     before, verb, after = three
-    if verb in _ORDERING:
-        return after in _ME
+    if verb in _ORDERING or verb == "looking":
+        return after in _ME or after == "for"
     if not before:
         subjects = _BEGINNING
     elif verb in _PAST:

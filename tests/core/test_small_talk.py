@@ -70,7 +70,7 @@ def test_what_asks_or_names_something_is_none(text: str) -> None:
 def test_a_strange_word_among_greetings_is_none_to_who_remembers_it() -> None:
     assert is_small_talk("thanks for the lift")
     assert not is_small_talk("thanks for the lift", terms("The lift is broken"))
-    assert not is_small_talk("thanks, the quick detailed reply, Sam")
+    assert not is_small_talk("thanks, Sam bought tickets, Tom")
 
 
 @given(st.sampled_from(["where", "who", "which", "whose"]), st.sampled_from([*lines("known"), *lines("final")]))
