@@ -64,7 +64,11 @@ _FIRST_OR_THIRD = frozenset(["i", "we", "he", "she", "they"])
 _SUBJECT = _FIRST_OR_THIRD | frozenset(["it", "that", "this", "you"])
 _BEGINNING = _SUBJECT | frozenset(["any", "his", "her", "the", "their", "there", "these", "those", "your"])
 _WANTING = frozenset(["want", "wanna", "need", "tell", "show", "give", "find", "get", "help", "explain", "about"])
-_ORDERING, _ME = frozenset(["tell", "give", "show", "get", "bring"]), frozenset(["me", "us"])
+_REQUESTS = (
+    (frozenset(["tell", "give", "show", "get", "bring"]), frozenset(["me", "us"])),
+    (frozenset(["looking"]), frozenset(["for"])),
+    (frozenset(["want", "wanna", "like", "need", "do"]), frozenset(["something", "someone", "somewhere", "things"])),
+)
 _OWN = frozenset(["my", "mine", "our", "ours"])
 _SEEKING = frozenset(["find", "search", "remind", "recommend"])
 
@@ -177,10 +181,10 @@ def _asks(said: Sequence[str], *, is_marked: bool, is_strict: bool) -> bool:
 
 
 def _is_asked(three: tuple[str, str, str], subjects: Collection[str]) -> bool:
-    """Whether the last two of three words are "tell me", or a verb and its subject ("did you", not "you did that")."""
+    """Whether the last two of three words are a request, or a verb and its subject ("did you", not "you did that")."""
     before, verb, after = three
-    if verb in _ORDERING or verb == "looking":
-        return after in _ME or after == "for"
+    if any(verb in verbs and after in objects for verbs, objects in _REQUESTS):
+        return True
     if not before:
         subjects = _BEGINNING
     elif verb in _PAST:
