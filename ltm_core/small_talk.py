@@ -12,7 +12,7 @@ from importlib.resources import files
 from .words import STOP_WORDS, terms, words
 
 _LISTS = tomllib.loads((files(__package__) / "small_talk.toml").read_text(encoding="utf-8"))
-_KINDS = ("interjections", "reactions", "together", "beside", "called")
+_KINDS = ("interjections", "reactions", "together", "beside", "called", "meant")
 _WORDS = {name: frozenset(words(_LISTS[name])) for name in _KINDS}
 _WORDS["interjections"] |= frozenset(words(_LISTS["abroad"]))
 _MISSPELLED = frozenset(_LISTS["misspelled"].split())
@@ -54,7 +54,7 @@ _THANKS_FOR = re.compile(
 PHRASE = "."  # stands for a phrase
 MOST_CHARS = 200  # of small talk
 MOST_STRANGE = 3  # words in no list, in what one gives thanks for
-_VETOED = frozenset(["called", "slip", "unknown"])  # kinds of words whose terms make it no small talk to who knows them
+_VETOED = frozenset(["meant", "slip", "unknown"])  # kinds of words whose terms make it no small talk to who knows them
 _ASKING = frozenset(["how", "what", "when", "where", "which", "who", "whom", "whose", "why", "wat", "wut", "wht"])
 _PAST = frozenset(["did", "had", "was", "were"])
 _AUXILIARY = _PAST | frozenset(
@@ -98,15 +98,18 @@ def _read(text: str) -> tuple[bool, frozenset[str]]:
     if sum(_kind(word) == "unknown" and word not in _IN_PHRASES for word in said) > room + 1:
         return False, frozenset()  # most questions end here, before the phrases are looked for
     rest = _PHRASES.sub(f" {PHRASE} ", " ".join(said)).split()
-    named = frozenset() if "?" in text else _named(text)
-    kinds = [
-        "called" if kind == "unknown" and word in named else kind
-        for word, kind in zip(rest, map(_kind, rest), strict=True)
-    ]
-    found = Counter(kinds)
-    asks = _asks(rest, is_marked="?" in text, is_strict=bool(found["unknown"]) or found["stop"] == len(rest))
+    kinds = _kinds(rest, text)
     strange = frozenset(term for word, kind in zip(rest, kinds, strict=True) if kind in _VETOED for term in terms(word))
-    return not asks and _is_enough(found, room=room, is_marked="?" in text), strange
+    found, is_marked = Counter(kinds), "?" in text
+    asks = _asks(rest, is_marked=is_marked, is_strict=bool(found["unknown"]) or found["stop"] == len(rest))
+    return not asks and _is_enough(found, room=room, is_marked=is_marked), strange
+
+
+def _kinds(rest: Sequence[str], text: str) -> list[str]:
+    """The kind of each word; an unknown one that stands apart in a text that asks nothing is a name."""
+    named = _named(text) if "?" not in text else ()
+    kinds = [_kind(word) for word in rest]
+    return ["meant" if kind == "unknown" and word in named else kind for word, kind in zip(rest, kinds, strict=True)]
 
 
 def _named(text: str) -> frozenset[str]:
@@ -117,13 +120,14 @@ def _named(text: str) -> frozenset[str]:
 def _is_enough(found: Mapping[str, int], *, room: int, is_marked: bool) -> bool:
     """Whether words of these kinds may be small talk, where as many as `room` may be unknown."""
     total, addressed = sum(found.values()), found["interjections"] + found["slip"]
+    aside = found["called"] + found["meant"]
     if found["unknown"]:
-        is_called = found["phrase"] > 0 and found["phrase"] + found["called"] + found["unknown"] == total
+        is_called = found["phrase"] > 0 and found["phrase"] + aside + found["unknown"] == total
         return not is_marked and found["unknown"] <= room and (addressed > 0 or is_called)
     if addressed + found["phrase"] + found["reactions"]:
         return True
     said = found["stop"] == total or found["together"]
-    return bool(said) and not is_marked and total > found["called"] + 1
+    return bool(said) and not is_marked and total > aside + 1
 
 
 @lru_cache(maxsize=4096)

@@ -17,7 +17,7 @@ from ltm_core.small_talk import is_small_talk
 from ltm_core.words import terms
 
 GOLD = Path(__file__).parent / "gold" / "small_talk"
-LISTS = ("known", "held_out", "fresh", "last", "final")
+LISTS = ("known", "held_out", "fresh", "last", "final", "typed")
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 
@@ -41,7 +41,7 @@ def test_of_each_list_at_least_95_percent_are_small_talk(name: str) -> None:
     assert len(loud) <= 0.05 * len(lines(name)), loud
 
 
-@pytest.mark.parametrize("text", lines("short_questions"))
+@pytest.mark.parametrize("text", [*lines("short_questions"), *lines("typed_questions")])
 def test_no_short_question_is_small_talk(text: str) -> None:
     assert not is_small_talk(text)
 
