@@ -60,6 +60,7 @@ def test_a_word_that_differs_by_more_than_a_letter_is_not_taken_for_a_misspelled
 
 NONE = """thanks, and my address?|was it good?|hi, restaurants nearby|bee|good restaurants|tomorrow|monday evening
 Ok Greta?|special|sick|sis|magic|how we met|how it ended|what I like
+last week|next time|in May|every Sunday|a few days ago
 hey, tell me about Rome|my best friend|morning routine|Greta| |"""
 
 
