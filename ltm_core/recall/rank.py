@@ -73,7 +73,7 @@ WEIGHTS: Mapping[tuple[str, bool], Mapping[str, float]] = {
 }
 MONTH = timedelta(days=30)
 # Read for `relevance`, and no part of the score.
-ALSO = ("coverage",)
+ALSO = ("coverage", "whose_words")
 
 
 def weights(kind: str, *, vectors: bool) -> Mapping[str, float]:
@@ -109,16 +109,19 @@ class Odds:
 
     Attributes:
         size: Times the logarithm of how many memories there are: among more of them each is less likely the one.
+        whose: Times how far the words of the query are those of the speaker whom it names (`signals.whose_words`).
     """
 
     base: float
     score: float
     coverage: float
     size: float
+    whose: float = 0.0
 
-    def probability(self, score: float, coverage: float, total: int) -> float:
+    def probability(self, score: float, coverage: float, total: int, whose: float = 0.0) -> float:
         """From 0 to 1."""
         odds = self.base + self.score * score + self.coverage * coverage + self.size * math.log(max(total, 1))
+        odds += self.whose * whose
         return 1 / (1 + math.exp(-max(min(odds, 50.0), -50.0)))
 
 
@@ -127,7 +130,7 @@ class Odds:
 # probability was of use, in conversations that were held out: docs/explanation/recall.md.
 ODDS: Mapping[str, Odds] = {
     "fact": Odds(base=-2.5, score=0.64, coverage=2.5, size=-1.15),
-    "message": Odds(base=-1.4, score=0.47, coverage=2.3, size=-0.85),
+    "message": Odds(base=-1.4, score=0.47, coverage=2.3, size=-0.85, whose=6.0),
 }
 
 
@@ -135,7 +138,8 @@ def relevance(item: Item, score: float, given: Ranking) -> float:
     """How probable it is that an item is of use for the query, from 0 to 1; for small talk none is."""
     if is_small_talk(given.query, item.terms):
         return 0.0
-    return ODDS[_kind(item)].probability(score, item.signals.get("coverage", 0.0), given.total)
+    coverage, whose = item.signals.get("coverage", 0.0), item.signals.get("whose_words", 0.0)
+    return ODDS[_kind(item)].probability(score, coverage, given.total, whose)
 
 
 def _kind(item: Item) -> str:

@@ -189,6 +189,30 @@ def other_speaker(asked: Asked) -> Columns:
     return [part.ops.mixed([(-1.0, 1.0, column)], part.size) for part, column in _each(asked, about(asked))]
 
 
+def whose_words(asked: Asked) -> Columns:
+    """How far the query has the words of the one speaker whom it names: for all the same, and above 0 if it does.
+
+    Of the memories that have a word, the share that they said, less the share that they said of all; in the mean of
+    the words. What is asked of the wrong speaker has the words of another.
+    """
+    names = {term for speaker in asked.named for term in terms(speaker)}
+    beside = [term for term in dict.fromkeys(asked.terms) if term not in names]
+    if asked.are_facts or len(asked.named) != 1 or not beside:
+        return []
+    own = asked.read(about)
+    every = math.fsum(part.ops.moments(column, part.column("alive"))[0] for part, column in _each(asked, own))
+    by_chance = every / max(asked.total, 1)
+    mean = math.fsum(_share(asked, own, term, by_chance) - by_chance for term in beside) / len(beside)
+    return [part.ops.mixed([(mean, -1.0, part.ops.zeros(part.size))], part.size) for part in asked.parts]
+
+
+def _share(asked: Asked, own: Columns, term: str, by_chance: float) -> float:
+    """The share of the memories with a word that are among `own`, as if one more were so by chance."""
+    held = [(part, part.ops.take(own[place], asked.counted[place][term][0])) for place, part in enumerate(asked.parts)]
+    told = math.fsum(part.ops.moments(column, column)[0] for part, column in held)
+    return (told + by_chance) / (sum(len(column) for _, column in held) + 1)
+
+
 def date(asked: Asked) -> Columns:
     """1 for what was said in the days that the query speaks of."""
     days = asked.days
@@ -318,6 +342,7 @@ SIGNALS: Mapping[str, Signal] = {
     "recency": Signal(recency),
     "layer": Signal(layer),
     "coverage": Signal(coverage),
+    "whose_words": Signal(whose_words),
 }
 
 

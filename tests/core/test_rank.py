@@ -150,12 +150,47 @@ def test_the_bonus_for_a_match_outweighs_all_that_does_not_depend_on_the_words_o
     assert of_facts["match"] > sum(of_facts[name] for name in beside)
 
 
+TWO_WHO_TALK = [
+    said("I adopted a puppy", name="Ana"),
+    said("My puppy barks a lot", name="Ana"),
+    said("Food for a puppy is dear", name="Ana"),
+    said("You love your puppy", name="Ben"),
+    said("I paint lakes", name="Ben"),
+    said("Lakes are best at dawn", name="Ben"),
+]
+
+
+@pytest.mark.parametrize("ops", [Lists, Arrays])
+def test_what_is_asked_of_the_wrong_speaker_is_less_probable(ops: type[Lists | Arrays]) -> None:
+    if ops is Arrays:
+        pytest.importorskip("numpy")
+    likely, unlikely = (
+        max(each.relevance for each in rank(asking(f"What about the puppy of {name}?", TWO_WHO_TALK, ops=ops())))
+        for name in ("Ana", "Ben")
+    )
+    assert likely > 2 * unlikely
+
+
+@pytest.mark.parametrize("query", ["Which puppy was it?", "Did Ana show Ben the puppy?", "Puppies, says Carl", "Ben?"])
+def test_whose_words_they_are_says_nothing_where_not_one_speaker_is_asked_of(query: str) -> None:
+    signals = [each.item.signals for each in rank(asking(query, TWO_WHO_TALK))]
+    assert not any(each.get("whose_words") for each in signals)
+
+
+def test_whose_words_they_are_weighs_what_each_says_of_all() -> None:
+    crowd = [*TWO_WHO_TALK, *(said(f"I paint boat {number}", name="Ben") for number in range(12))]
+    (words,) = {each.item.signals["whose_words"] for each in rank(asking("Did Ben paint?", crowd))}
+    (others,) = {each.item.signals["whose_words"] for each in rank(asking("Did Ana adopt a puppy?", crowd))}
+    assert 0 < words < others <= 1
+
+
 @given(ITEMS, TEXTS)
 def test_plain_python_and_numpy_give_the_same_scores(items: list[Item], query: str) -> None:
     pytest.importorskip("numpy")
     plain, numpy = (rank(asking(query, items, ops=ops)) for ops in (Lists(), Arrays()))
     assert texts(plain) == texts(numpy)
     assert [each.score for each in plain] == pytest.approx([each.score for each in numpy])
+    assert [each.relevance for each in plain] == pytest.approx([each.relevance for each in numpy])
 
 
 @pytest.mark.parametrize("rest", ["", " piano chess sailing coffee garden" * 20])
