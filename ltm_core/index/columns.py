@@ -67,6 +67,10 @@ class Columns(Protocol):
         """How many rows have each of `words` words."""
         ...
 
+    def sums(self, groups: Rows, column: Column, count: int) -> list[float]:
+        """The sum of each of `count` groups."""
+        ...
+
     def kept(self, numbers: Rows, marks: Rows) -> Rows:
         """Those of `numbers` whose mark is 1."""
         ...
@@ -173,6 +177,12 @@ class Lists:
 
     def holders(self, counted: Counted, words: int) -> list[int]:  # noqa: D102
         return [counted[0].count(word) for word in range(words)]
+
+    def sums(self, groups: Rows, column: Column, count: int) -> list[float]:  # noqa: D102
+        found = [0.0] * count
+        for group, number in zip(groups, column, strict=True):
+            found[group] += number
+        return found
 
     def kept(self, numbers: Rows, marks: Rows) -> Rows:  # noqa: D102
         return [number for number, mark in zip(numbers, marks, strict=True) if mark]
@@ -302,6 +312,9 @@ class Arrays:
 
     def holders(self, counted: Counted, words: int) -> list[int]:  # noqa: D102
         return self._np.bincount(counted[0], minlength=words).tolist()  # type: ignore[no-any-return]
+
+    def sums(self, groups: Rows, column: Column, count: int) -> list[float]:  # noqa: D102
+        return self._np.bincount(groups, column, minlength=count).tolist()  # type: ignore[no-any-return]
 
     def kept(self, numbers: Rows, marks: Rows) -> Rows:  # noqa: D102
         return numbers[marks != 0] if marks.dtype != bool else numbers[marks]

@@ -7,6 +7,7 @@ rare and a number large is read from all these indexes together, and from nobody
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -195,22 +196,26 @@ def whose_words(asked: Asked) -> Columns:
     Of the memories that have a word, the share that they said, less the share that they said of all; in the mean of
     the words. What is asked of the wrong speaker has the words of another.
     """
-    names = {term for speaker in asked.named for term in terms(speaker)}
-    beside = [term for term in dict.fromkeys(asked.terms) if term not in names]
-    if asked.are_facts or len(asked.named) != 1 or not beside:
+    if asked.are_facts or len(asked.named) != 1:
         return []
+    names = {term for speaker in asked.named for term in terms(speaker)}
+    beside = [number for number, forms in enumerate(asked.distinct) if names.isdisjoint(forms)]
     own = asked.read(about)
-    every = math.fsum(part.ops.moments(column, part.column("alive"))[0] for part, column in _each(asked, own))
+    every = math.fsum(part.ops.moments(part.living(column))[0] for part, column in _each(asked, own))
     by_chance = every / max(asked.total, 1)
-    mean = math.fsum(_share(asked, own, term, by_chance) - by_chance for term in beside) / len(beside)
-    return [part.ops.mixed([(mean, -1.0, part.ops.zeros(part.size))], part.size) for part in asked.parts]
+    shares = _shares(asked, own, by_chance)
+    mean = math.fsum(shares[number] - by_chance for number in beside) / max(len(beside), 1)
+    return [part.ops.same(part.size, mean) for part in asked.parts]
 
 
-def _share(asked: Asked, own: Columns, term: str, by_chance: float) -> float:
-    """The share of the memories with a word that are among `own`, as if one more were so by chance."""
-    held = [(part, part.ops.take(own[place], asked.counted[place][term][0])) for place, part in enumerate(asked.parts)]
-    told = math.fsum(part.ops.moments(column, column)[0] for part, column in held)
-    return (told + by_chance) / (sum(len(column) for _, column in held) + 1)
+def _shares(asked: Asked, own: Columns, by_chance: float) -> list[float]:
+    """For each word, the share of the memories with it that are among `own`, as if one more were so by chance."""
+    told, held = [0.0] * len(asked.distinct), [0.0] * len(asked.distinct)
+    for part, counted, column in zip(asked.parts, asked.counted, own, strict=True):
+        which, rows, _ = counted
+        told = list(map(operator.add, told, part.ops.sums(which, part.ops.take(column, rows), len(told))))
+        held = list(map(operator.add, held, part.ops.holders(counted, len(held))))
+    return [(its + by_chance) / (every + 1) for its, every in zip(told, held, strict=True)]
 
 
 def date(asked: Asked) -> Columns:
