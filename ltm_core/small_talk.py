@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from importlib.resources import files
+from itertools import groupby
+from operator import itemgetter
 
 from .words import STOP_WORDS, terms, words
 
@@ -15,7 +17,7 @@ _LISTS = tomllib.loads((files(__package__) / "small_talk.toml").read_text(encodi
 _KINDS = ("interjections", "reactions", "together", "beside", "called", "meant")
 _WORDS = {name: frozenset(words(_LISTS[name])) for name in _KINDS}
 _WORDS["interjections"] |= frozenset(words(_LISTS["abroad"]))
-_MISSPELLED = frozenset(_LISTS["misspelled"].split())
+_MISSPELLED = {first: tuple(those) for first, those in groupby(sorted(_LISTS["misspelled"].split()), itemgetter(0))}
 
 
 def _written(phrases: Sequence[str], parts: Mapping[str, str]) -> str:
@@ -146,7 +148,7 @@ def _kind(word: str) -> str:
         return "interjections"
     if _DRAWN.search(word) and (kind := _undrawn_kind(word)):
         return kind
-    return "slip" if any(_is_slip(word, meant) for meant in _MISSPELLED) else "unknown"
+    return "slip" if any(_is_slip(word, meant) for meant in _MISSPELLED.get(word[0], ())) else "unknown"
 
 
 def _undrawn(word: str) -> str:
@@ -163,9 +165,7 @@ def _undrawn_kind(word: str) -> str | None:
 
 
 def _is_slip(word: str, meant: str) -> bool:
-    """Whether a word differs from another by one letter or by two that changed places, and not by the first."""
-    if word[0] != meant[0]:
-        return False
+    """Whether a word differs from another of the same beginning by one letter, or by two that changed places."""
     pairs = enumerate(zip(word, meant, strict=False))
     begin = next((place for place, (one, two) in pairs if one != two), min(len(word), len(meant)))
     one, two = word[begin:], meant[begin:]

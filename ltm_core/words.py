@@ -17,8 +17,9 @@ _APOSTROPHE = re.compile("['’]")
 # Scripts without spaces between words are cut into overlapping pairs of characters.
 _UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\uac00-\ud7af]+")
 
-# Texts that differ in one of these do not say the same, however alike they are.
-_SHARP = re.compile(r"\d+|\b(?:not?|never|none|nor|without|cannot)\b|n['’]t\b")
+# Texts that differ in one of these, or in what has digits, do not say the same, however alike they are.
+_SHARP = frozenset(["no", "not", "never", "none", "nor", "without", "cannot"])
+_NEGATED = re.compile(r"n['’]t\b", re.IGNORECASE)
 SAME = 0.9  # of all words of two texts
 
 # What questions and chatter are made of: words that are never a reason to recall something.
@@ -81,8 +82,10 @@ class Wording:
     @classmethod
     def of(cls, text: str) -> Wording:
         """That of `text`. What has no words at all is the same as itself only."""
-        found = frozenset(stems(text))
-        return cls(found, frozenset(_SHARP.findall(text.casefold()) if found else [text]))
+        said = words(text)
+        sharp = [word for word in said if word in _SHARP or not word.isalpha()]
+        negated = _NEGATED.findall(text) and ["n't"]
+        return cls(frozenset(map(_stemmed, said)), frozenset([*sharp, *negated] if said else [text]))
 
     def same_as(self, other: Wording) -> bool:
         """Whether nearly all words are the same, and all numbers and negations."""

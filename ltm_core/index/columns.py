@@ -83,8 +83,8 @@ class Columns(Protocol):
         """1 from `least` to `most`, else 0; of the remainder of a division by `of_each`."""
         ...
 
-    def positive(self, column: Column) -> Column:
-        """1 for what is more than 0, else 0."""
+    def marked(self, rows: Rows, size: int) -> Column:
+        """1 for these of `size` rows, else 0."""
         ...
 
     def filled(self, column: Column, has: Column, other: float) -> Column:
@@ -193,8 +193,11 @@ class Lists:
     def within(self, numbers: Rows, least: int, most: int, *, of_each: int | None = None) -> Column:  # noqa: D102
         return [float(least <= (number % of_each if of_each else number) <= most) for number in numbers]
 
-    def positive(self, column: Column) -> Column:  # noqa: D102
-        return [float(number > 0) for number in column]
+    def marked(self, rows: Rows, size: int) -> Column:  # noqa: D102
+        marks = self.zeros(size)
+        for row in rows:
+            marks[row] = 1.0
+        return marks
 
     def filled(self, column: Column, has: Column, other: float) -> Column:  # noqa: D102
         return [number if there else other for number, there in zip(column, has, strict=True)]
@@ -326,8 +329,10 @@ class Arrays:
         numbers = numbers % of_each if of_each else numbers
         return ((numbers >= least) & (numbers <= most)).astype(float)
 
-    def positive(self, column: Column) -> Column:  # noqa: D102
-        return (column > 0).astype(float)
+    def marked(self, rows: Rows, size: int) -> Column:  # noqa: D102
+        marks = self.zeros(size)
+        marks[rows] = 1.0
+        return marks
 
     def filled(self, column: Column, has: Column, other: float) -> Column:  # noqa: D102
         return self._np.where(has != 0, column, other)
@@ -392,12 +397,21 @@ class Arrays:
         return total
 
     def top(self, column: Column, alive: Rows, count: int) -> list[int]:  # noqa: D102
-        living = self._np.where(alive != 0, column, -self._np.inf)
-        most = min(count, int((alive != 0).sum()))
+        living = column if alive.all() else self._np.where(alive != 0, column, -self._np.inf)
+        most = min(count, int(self._np.count_nonzero(alive)))
         if most == 0:
             return []
-        least = self._np.partition(living, -most)[-most]
-        return [int(row) for row in self._np.flatnonzero(living >= least)]
+        rows = self._np.flatnonzero(living >= self._bound(living, most))
+        least = self._np.partition(living[rows], -most)[-most]
+        return rows[living[rows] >= least].tolist()  # type: ignore[no-any-return]
+
+    def _bound(self, column: Column, count: int) -> float:
+        """What at least `count` numbers reach: as many groups of 64 have one that does."""
+        groups = len(column) // 64
+        if groups <= 2 * count:
+            return float(column.min())
+        largest = column[: groups * 64].reshape(-1, 64).max(axis=1)
+        return float(self._np.partition(largest, -count)[-count])
 
 
 FEW = 256  # rows that plain Python goes through as fast as numpy

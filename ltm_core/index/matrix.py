@@ -26,7 +26,8 @@ class Matrix:
         self._rows = array("i")
         self._numbers = array("f")
         self._width = 0
-        self._lengths: tuple[bytes, Any] = (b"", None)  # a mean, and how long all vectors are without it
+        self._shares: tuple[bytes, Any] = (b"", None)  # a mean, and 1 by the length of each vector without it
+        self._places: tuple[int, Any, Any] | None = None  # of how many memories, where each stands, and whether it does
 
     @property
     def weight(self) -> int:
@@ -60,17 +61,26 @@ class Matrix:
         """Whether each of `size` memories has a vector, and no vector is of none."""
         return len(self.rows) == len(self._rows) == size
 
-    def lengths(self, mean: Any, stacked: Any) -> Any:
-        """How long all vectors are with a mean taken off; kept until either changes."""
-        known, lengths = self._lengths
+    def shares(self, mean: Any, stacked: Any) -> Any:
+        """1 by the length of each vector with a mean taken off; kept until either changes."""
+        known, shares = self._shares
         if known != mean.tobytes():
             rest = 1.0 + float(mean @ mean) - 2.0 * _numpy().vecdot(stacked, mean)
-            lengths = _numpy().sqrt(_numpy().maximum(rest, TINY))
-            self._lengths = (mean.tobytes(), lengths)
-        return lengths
+            shares = 1.0 / _numpy().sqrt(_numpy().maximum(rest, TINY))
+            self._shares = (mean.tobytes(), shares)
+        return shares
+
+    def places(self, size: int) -> tuple[Any, Any]:
+        """Where the vector of each of `size` memories stands, -1 for none, and 1 for those that have one."""
+        if self._places is None or self._places[0] != size:
+            places = _numpy().full(size + 1, -1)  # the last for those that were dropped
+            rows = _numpy().array(self._rows, dtype="i4")
+            places[rows] = _numpy().arange(len(rows))
+            self._places = size, places[:size], (places[:size] >= 0).astype(float)
+        return self._places[1:]
 
     def _add(self, place: int, sign: int) -> None:
-        self._lengths = (b"", None)
+        self._shares, self._places = (b"", None), None
         self.total = _sum(self.total or array("d", bytes(8 * self._width)), self._vector(place), sign)
 
     def _vector(self, place: int) -> array[float]:
@@ -122,13 +132,13 @@ def _sum(total: array[float], vector: array[float], sign: int) -> array[float]:
 
 def _by_numpy(matrix: Matrix, vector: Sequence[float], size: int, mean: Sequence[float]) -> tuple[Column, Column]:
     numpy = _numpy()
-    near, has = numpy.zeros(size + 1), numpy.zeros(size + 1)  # the last for those that were dropped
-    if len(vector) and matrix.rows:
-        stacked: Any = numpy.frombuffer(matrix._numbers, dtype="f4").reshape(-1, matrix._width)
-        rows = numpy.frombuffer(matrix._rows, dtype="i4")
-        near[rows] = _products(matrix, stacked, numpy.asarray(vector, dtype="f4"), mean)
-        has[rows] = 1.0
-    return near[:size], has[:size]
+    if not len(vector) or not matrix.rows:
+        return numpy.zeros(size), numpy.zeros(size)
+    stacked: Any = numpy.frombuffer(matrix._numbers, dtype="f4").reshape(-1, matrix._width)
+    products = _products(matrix, stacked, numpy.asarray(vector, dtype="f4"), mean)
+    places, has = matrix.places(size)
+    near = numpy.append(products, 0.0)[places]  # -1 is the 0 at the end
+    return near, has
 
 
 def _products(matrix: Matrix, stacked: Any, vector: Any, mean: Sequence[float]) -> Any:
@@ -137,9 +147,8 @@ def _products(matrix: Matrix, stacked: Any, vector: Any, mean: Sequence[float]) 
         return _numpy().vecdot(stacked, vector)
     common = _numpy().asarray(mean, dtype="f4")
     wanted = vector - common
-    length = max(math.hypot(*wanted), TINY)
-    products = _numpy().vecdot(stacked, wanted) - float(common @ wanted)
-    return products / (length * matrix.lengths(common, stacked))
+    wanted /= max(float(wanted @ wanted) ** 0.5, TINY)
+    return (_numpy().vecdot(stacked, wanted) - common @ wanted) * matrix.shares(common, stacked)
 
 
 @cache

@@ -138,6 +138,8 @@ def phrase(asked: Asked) -> Columns:
     numbers = {forms: number for number, forms in enumerate(asked.distinct)}
     pairs = [(numbers[one], numbers[two]) for one, two in dict.fromkeys(pairwise(asked.sought)) if one != two]
     counted = [_side_by_side(part, hits, pairs) for part, hits in _each(asked, asked.hits)]
+    if not any(len(which) for which, _, _ in counted):
+        return []
     idf = _idf(asked, counted, len(pairs))
     return [part.ops.added(own, idf, part.size) for part, own in _each(asked, counted)]
 
@@ -278,7 +280,7 @@ def best_centred(asked: Asked) -> Columns:
 
 def match(asked: Asked) -> Columns:
     """1 for a fact that shares a word with the query."""
-    return [part.ops.positive(column) for part, column in _each(asked, asked.read(coverage))]
+    return [part.ops.marked(rows, part.size) for part, (_, rows, _) in _each(asked, asked.counted)]
 
 
 def specific(asked: Asked) -> Columns:

@@ -20,7 +20,7 @@ from typing import Any, Literal, Self
 from ..errors import InvalidInput, ScopeError
 from ..scope import Scope
 from ..vectors import cosine, unpack
-from .kinds import FIXED, KINDS
+from .kinds import KINDS
 
 Operator = Literal["eq", "ne", "in", "gt", "gte", "lt", "lte", "contains", "under", "exists"]
 
@@ -48,7 +48,8 @@ class Record:
     def get(self, path: str | tuple[str, ...]) -> Any:
         """The value under a field name, or under a path into a JSON field; None where there is none."""
         if isinstance(path, str):
-            return FIXED_VALUES[path](self) if path in FIXED else self.fields.get(path)
+            fixed = FIXED_VALUES.get(path)
+            return self.fields.get(path) if fixed is None else fixed(self)
         value = self.get(path[0])
         for step in path[1:]:
             value = value.get(step) if isinstance(value, Mapping) else None
