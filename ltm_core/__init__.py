@@ -11,6 +11,8 @@ True
 
 from __future__ import annotations
 
+from .checkpoints.runs import AsyncRun, Run
+from .checkpoints.threads import Snapshot, TaskWrites
 from .errors import (
     ConfigurationError,
     ConflictError,
@@ -42,10 +44,8 @@ from .model import (
     Usage,
 )
 from .providers.base import MemoryProvider
-from .runs import AsyncRun, Run
 from .scope import Identity, MemoryScope, Scope
 from .sync import Memory
-from .threads import Snapshot, TaskWrites
 from .ticket import Ticket
 from .turn import Turn, failures
 from .wrapping.decorators import inject_memory, with_memory

@@ -11,10 +11,9 @@ from os import PathLike
 from typing import Any, TypedDict, Unpack
 from uuid import uuid4
 
-from .embedding import embedder_of
 from .errors import ConfigurationError
-from .forms import FormExtractor, form_of
 from .learn.by_model import ModelExtractor
+from .learn.forms import FormExtractor, form_of
 from .learn.offline import extract_offline
 from .learn.reconcile import reconcile as reconcile_in_code
 from .learn.room import MOST, USER_MOST, Bounds
@@ -24,6 +23,7 @@ from .learn.summary_by_model import ModelSummariser
 from .learn.turns import SessionLimits, SummaryTrigger
 from .learn.worker import HELD
 from .llm import Complete, Embed
+from .llm.embedding import embedder_of
 from .policies import (
     ALL_OPERATIONS,
     Clock,
@@ -124,7 +124,7 @@ def trigger_of(tokens: int | None, messages: int | None, count: CountTokens) -> 
 def complete_of(model: str | Complete) -> Complete:
     """A model, named as litellm names it or given as a callable."""
     if isinstance(model, str):
-        from .litellm_model import completion
+        from .llm.litellm_model import completion
 
         return completion(model)
     if callable(model):

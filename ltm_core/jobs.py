@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 
 from .errors import NotFound
+from .journeys.undoing import Undoing
 from .learn.turns import DEAD, WAITING
 from .model import JobInfo
 from .records import message_of
@@ -16,7 +17,6 @@ from .scope import Scope
 from .stores.again import again
 from .stores.base import Compare, Delete, Put, Record, Where
 from .stores.everybody import everybody
-from .undoing import Undoing
 
 
 class Jobs:

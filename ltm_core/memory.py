@@ -21,33 +21,33 @@ from .assemble import (
     trigger_of,
 )
 from .checkpoints import Checkpoints
-from .contexts import LateRole, Wanted
+from .checkpoints.threads import Threads
 from .errors import ConfigurationError, InvalidInput
 from .facts import PersistentFacts
-from .filters import condition
+from .facts.shelf import forget
+from .facts.usage import feedback
 from .jobs import Jobs
+from .journeys.contexts import LateRole, Wanted
+from .journeys.learning import Destination
+from .journeys.recalling import Pending, Question
+from .knowledge.filters import condition
+from .knowledge.versions import Moment
+from .learn.redact import redacted
 from .learn.turns import Sent, Writing
-from .learning import Destination
+from .maintain.strategies import EVERY, USUAL, period_of, strategies_of
 from .model import FactUpdate, Messages, Recalled, messages_of
 from .policies import MaintenanceStrategy, Strategy
 from .providers.base import MemoryProvider
 from .providers.own import OwnProvider
-from .recalling import Pending, Question
-from .redaction import redacted
 from .reports import MaintenanceReport, Stats, Swept
 from .runtime import Runtime
 from .scope import DEFAULT_TENANT, Identity, MemoryScope, check_id
 from .sessions import Sessions
-from .shelf import forget
 from .stats import stats_of, subject_of
 from .stores.items import Items
-from .strategies import EVERY, USUAL, period_of, strategies_of
-from .threads import Threads
 from .ticket import Ticket
 from .turn import Turn, TurnOptions, turn_of
 from .upkeep import maintained, owners_of, swept
-from .usage import feedback
-from .versions import Moment
 from .wrapping.decorators import Decorator, WithMemory, with_memory
 
 F = TypeVar("F")

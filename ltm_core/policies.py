@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from .embedding import Embedder, embedded_text
 from .llm import Complete
+from .llm.embedding import Embedder, embedded_text
 from .model import Candidate, Fact, FactUpdate, LeftOut, Message, Remembered, Summary, Usage
 from .scope import Identity, Scope
-from .words import Wording
+from .text.words import Wording
 
 MODEL_TIMEOUT = 90.0  # seconds; longer than clients of models wait by themselves
 ALL_OPERATIONS = frozenset({"ADD", "UPDATE", "DELETE"})
@@ -219,8 +219,9 @@ class MaintenanceStrategy(Protocol):
     """Keeps facts in order.
 
     It is given current facts and returns what is to become of some of them; `put_aside`, `joined` and `changed` of
-    `ltm_core.lifecycle` and `upkept` of `ltm_core.edits` make that. Times, version numbers and job ids are set when all
-    strategies are done. Pinned facts stay as they are, and so does what it does not mention. Nothing is stored by it.
+    `ltm_core.knowledge.lifecycle` and `upkept` of `ltm_core.knowledge.edits` make that. Times, version numbers and job
+    ids are set when all strategies are done. Pinned facts stay as they are, and so does what it does not mention.
+    Nothing is stored by it.
     """
 
     @property

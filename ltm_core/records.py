@@ -13,13 +13,13 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from .attributes import attribute
+from .knowledge.attributes import attribute
 from .model import Access, Fact, Message, Summary, Usage
 from .scope import MemoryScope, Scope, digest
 from .stores.base import Record
 from .stores.kinds import FIXED, KINDS, Type
+from .text.words import terms
 from .vectors import pack
-from .words import terms
 
 _STORED_END = "stored_valid_to"  # which entries of before lack: nearly all facts had none
 

@@ -15,28 +15,28 @@ from itertools import count
 from typing import Any, TypeVar
 from uuid import uuid4
 
-from .accesses import AccessLog
 from .assemble import AccessLogging, Queueing
-from .contexts import Contexts
 from .errors import ConfigurationError, UsageError
 from .home import Home, call
 from .index.embedded import Embedded
+from .journeys.accesses import AccessLog
+from .journeys.contexts import Contexts
+from .journeys.learning import Learning
+from .journeys.maintaining import Maintenance
+from .journeys.recalling import Recalling
+from .journeys.summarising import Summaries
+from .journeys.sweeping import Sweeping
 from .learn.align import align
 from .learn.lease import holder
 from .learn.room import Room
 from .learn.spend import Ledger
 from .learn.turns import SUMMARY, SessionLimits, SummaryTrigger, Turns
 from .learn.worker import MANY, POLL, Batch, Settled, Worker
-from .learning import Learning
-from .maintaining import Maintenance
+from .maintain.strategies import EVERY
 from .model import FactUpdate
 from .policies import Clock, MaintenanceStrategy, Policies
-from .recalling import Recalling
 from .scope import DEFAULT_TENANT
 from .stores.base import Store, Write
-from .strategies import EVERY
-from .summarising import Summaries
-from .sweeping import Sweeping
 
 R = TypeVar("R")
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from typing import Any, ClassVar, Literal
 
-from .lifecycle import changed, put_aside
+from .journeys.maintaining import AT_ONCE, Whose
+from .knowledge.lifecycle import changed, put_aside
+from .knowledge.statements import statement_of
 from .maintain.archive import Archive
 from .maintain.deduplicate import Deduplicate
-from .maintaining import AT_ONCE, Whose
 from .model import Fact, FactUpdate
 from .policies import Maintaining
 from .recall.gather import current_at
@@ -19,10 +20,9 @@ from .records import fact_of
 from .reports import Stats, UsedFact
 from .runtime import Runtime
 from .scope import Identity, MemoryScope, Scope
-from .statements import statement_of
 from .stores.base import Compare, Condition, Record, Where, place
 from .stores.everybody import everybody
-from .words import STOP_WORDS
+from .text.words import STOP_WORDS
 
 DAYS, WEEKS, SHOWN = 14, 8, 5
 DOUBTED = 0.2

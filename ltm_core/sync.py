@@ -15,6 +15,7 @@ from .checkpoints import Checkpoints
 from .facts import PersistentFacts
 from .home import Home
 from .jobs import Jobs
+from .maintain.strategies import EVERY
 from .memory import AsyncMemory
 from .model import Fact
 from .policies import MaintenanceStrategy
@@ -22,7 +23,6 @@ from .providers.base import MemoryProvider
 from .runtime import Runtime
 from .scope import DEFAULT_TENANT
 from .sessions import Sessions
-from .strategies import EVERY
 from .turn import Turn, TurnOptions
 from .wrapping.decorators import Decorator, WithMemory, with_memory
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from .maintaining import Maintained, Whose
+from .journeys.maintaining import Maintained, Whose
 from .policies import MaintenanceStrategy
 from .reports import MaintenanceReport, Swept
 from .runtime import Runtime

@@ -9,7 +9,7 @@ from importlib.resources import files
 from typing import Any
 
 from .. import LTMError, Memory, Message, Recalled
-from ..words import terms
+from ..text.words import terms
 from .place import Who
 
 Answer = Callable[[str, Recalled], str]
@@ -64,7 +64,7 @@ def _just_told(said: str, pending: Sequence[Message], known: Sequence[str]) -> l
 
 def by_model(model: str, memory: Memory, session_id: str) -> Answer:
     """An agent that asks a model, with the last messages of the session. Raises `MissingExtra` without LiteLLM."""
-    from ..litellm_model import completion
+    from ..llm.litellm_model import completion
 
     complete = completion(model)
     prompt = (files(__package__) / "chat.md").read_text(encoding="utf-8")

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from .. import Memory, MemoryScope
+from ..maintain.strategies import STRATEGIES, USUAL, strategies_of
 from ..reports import MaintenanceReport, Stats, UsedFact
-from ..strategies import STRATEGIES, USUAL, strategies_of
 from ..upkeep import maintained_everybody
 from . import show
 from .place import Place, located

@@ -18,12 +18,12 @@ from typing import Any, cast
 from ..assemble import AccessLogging, Options, policies_of, queueing_of, store_of
 from ..errors import ConfigurationError, LTMError, StoreError
 from ..learn.worker import ALWAYS
+from ..maintain.strategies import strategies_of
 from ..memory import AsyncMemory
 from ..model import FactUpdate
 from ..runtime import Runtime
 from ..stores.base import Store
 from ..stores.memory import DictStore
-from ..strategies import strategies_of
 from ..sync import Memory
 from .place import check_there
 from .show import console, one_line

@@ -10,7 +10,7 @@ from ..model import Remembered
 from ..records import fact_of, message_of, summary_of
 from ..scope import Scope
 from ..stores.base import All, Record, Store, Where
-from ..words import Wording
+from ..text.words import Wording
 
 MOST_BYTES = 64 * 2**20
 # Rough sizes in bytes, measured on short facts.

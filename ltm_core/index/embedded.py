@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from ..embedding import Embedder, embedded_text
+from ..llm.embedding import Embedder, embedded_text
 from ..records import vector_record
 from ..scope import Scope, digest
 from ..stores.base import All, Compare, Delete, Put, Record, Store, Where, Write

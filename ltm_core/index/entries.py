@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from ..attributes import in_profile
-from ..embedding import embedded_text
+from ..knowledge.attributes import in_profile
+from ..llm.embedding import embedded_text
 from ..scope import digest
 from ..stores.base import Record
-from ..words import STOP_WORDS, terms, words
+from ..text.words import STOP_WORDS, terms, words
 
 WITHDRAWN = "withdrawn"
 _ENDS = {"message": ("deleted_at",), "fact": ("deleted_at", "archived_at"), "summary": ("stale_at",)}

@@ -14,8 +14,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 
-from ..echoes import unfenced
 from ..model import Message
+from ..text.echoes import unfenced
 
 _UNSPOKEN = frozenset({"system", "tool", "function"})
 _TOOL_PARTS = frozenset({"tool_use", "tool_result"})

@@ -7,12 +7,12 @@ from functools import cache
 from importlib.resources import files
 from string import Template
 
-from ..asking import ask_json
-from ..attributes import attributes
+from ..knowledge.attributes import attributes
+from ..knowledge.reading_facts import ASKED_FACTS, Shown, read_facts
 from ..llm import Complete
+from ..llm.asking import ask_json
 from ..model import Candidate, Fact, Message
 from ..policies import Extracting
-from ..reading_facts import ASKED_FACTS, Shown, read_facts
 
 KNOWN = 20
 EARLIER = 4

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from ..knowledge.versions import closed
 from ..model import Fact, FactUpdate
 from ..records import fact_record, version_record
 from ..scope import Scope
 from ..stores.base import Delete, Put, Record, Write
 from ..stores.tags import tag_records
-from ..versions import closed
 
 
 def writes_for(updates: Sequence[FactUpdate], subject: Scope, now: datetime) -> list[Write]:

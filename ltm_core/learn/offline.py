@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from ..attributes import attribute
+from ..knowledge.attributes import attribute
 from ..model import Candidate, Message
 from ..policies import Extracting
 from .english.answers import read_answer

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from ..attributes import attribute, attributes
+from ..knowledge.attributes import attribute, attributes
+from ..knowledge.values import gist, merged, near, plain, same, union, without
 from ..model import Candidate, Fact, FactUpdate, Operation, slug
 from ..policies import Reconciling
-from ..values import gist, merged, near, plain, same, union, without
 
 WEAK, SURE = 0.5, 0.9
 """A candidate less certain than WEAK replaces nothing that is SURE or that a person wrote."""

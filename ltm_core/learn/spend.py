@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
-from ..metering import Meter
+from ..llm.metering import Meter
 from ..scope import Scope, digest
 from ..stores.base import Compare, Put, Record, Store, Where
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from ..model import Message
 from ..policies import Summarised, Summarising
-from ..words import STOP_WORDS, terms, words
+from ..text.words import STOP_WORDS, terms, words
 
 SENTENCE_CHARS = 300
 TOPICS = 5

@@ -10,12 +10,12 @@ from importlib.resources import files
 from string import Template
 from typing import Any
 
-from ..asking import ask_json
 from ..llm import Complete
+from ..llm.asking import ask_json
+from ..llm.reading import UnusableReply
 from ..model import Message, valid_text
 from ..policies import Summarised, Summarising
-from ..reading import UnusableReply
-from ..shortening import shortened
+from ..text.shortening import shortened
 
 MESSAGE_CHARS = 2_000
 TOPICS, QUESTIONS, LINE_CHARS = 5, 10, 300

@@ -18,7 +18,7 @@ from tenacity import RetryCallState, wait_exponential, wait_random
 
 from ..errors import ConflictError, ExtractionError, NotFound
 from ..home import Home
-from ..metering import Meter
+from ..llm.metering import Meter
 from ..model import FactUpdate, Message
 from ..policies import Clock
 from ..records import message_of

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import ClassVar
 
-from ..lifecycle import changed, lifetime, put_aside
+from ..knowledge.lifecycle import changed, lifetime, put_aside
 from ..model import Fact, FactUpdate
 from ..policies import Maintaining
 

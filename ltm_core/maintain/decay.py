@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import ClassVar
 
-from ..edits import upkept
-from ..lifecycle import changed, lifetime
+from ..knowledge.edits import upkept
+from ..knowledge.lifecycle import changed, lifetime
 from ..model import Fact, FactUpdate
 from ..policies import Maintaining
 

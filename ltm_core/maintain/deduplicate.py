@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ..lifecycle import changed, joined, outlives, put_aside
+from ..knowledge.lifecycle import changed, joined, outlives, put_aside
+from ..knowledge.statements import statement_of
 from ..model import Fact, FactUpdate, slug
 from ..policies import Maintaining
-from ..statements import statement_of
 
 
 @dataclass(frozen=True, slots=True)

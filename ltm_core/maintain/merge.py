@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from typing import ClassVar
 
-from ..lifecycle import changed, joined, outlives, put_aside
+from ..knowledge.lifecycle import changed, joined, outlives, put_aside
+from ..knowledge.statements import statement_of
+from ..knowledge.values import gist, same
 from ..model import Fact, FactUpdate, slug
 from ..policies import Maintaining
-from ..statements import statement_of
-from ..values import gist, same
 from ..vectors import cosine
 
 LONG = 5  # letters from which on a word may be misspelled

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ..errors import ConfigurationError
-from ..lifecycle import changed, put_aside
+from ..knowledge.lifecycle import changed, put_aside
 from ..model import Fact, FactUpdate
 from ..policies import Maintaining
 

@@ -12,16 +12,16 @@ from importlib.resources import files
 from string import Template
 from typing import Any, ClassVar
 
-from ..asking import ask_json
-from ..attributes import attribute, attributes
-from ..edits import upkept
-from ..lifecycle import changed, lifetime, put_aside, united
+from ..knowledge.attributes import attribute, attributes
+from ..knowledge.edits import upkept
+from ..knowledge.lifecycle import changed, lifetime, put_aside, united
+from ..knowledge.values import plain
 from ..llm import Complete
+from ..llm.asking import ask_json
+from ..llm.reading import UnusableReply
 from ..model import Fact, FactUpdate, fact_key, slug, valid_text
 from ..policies import Maintaining
-from ..reading import UnusableReply
 from ..records import fact_id
-from ..values import plain
 
 SUMMARY = "summary"
 WORDS_PER_TOKEN = 0.7  # of English, with a margin

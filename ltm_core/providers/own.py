@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidInput, NotFound
-from ..filters import condition
+from ..knowledge.filters import condition
 from ..model import Fact, Message, messages_of, valid_json
 from ..policies import Policies, Ranked, Ranking
 from ..recall.gather import current_at

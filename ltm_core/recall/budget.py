@@ -8,10 +8,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from ..attributes import in_profile
+from ..knowledge.attributes import in_profile
 from ..model import Fact, LeftOut, Message, Remembered
 from ..policies import Fitted, Ranked
-from ..words import Wording
+from ..text.words import Wording
 
 MOST_STABLE = 20
 MOST_LEFT_OUT = 100

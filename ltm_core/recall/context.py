@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from ..fence import fenced
 from ..model import Message
 from ..policies import CountTokens
-from ..shortening import shortened
+from ..text.fence import fenced
+from ..text.shortening import shortened
 
 MESSAGE_TOKENS = 4  # what a message costs beside its words
 MEDIA_TOKENS = 1_000  # about what providers charge for an image

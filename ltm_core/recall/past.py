@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
+from ..knowledge.versions import Moment, as_it_was
 from ..model import Fact
 from ..records import fact_of, fact_record, stored_version_of
 from ..scope import Scope
 from ..stores.base import All, Compare, Condition, Put, Store, Where
 from ..stores.memory import DictStore
 from ..stores.tags import tags_of
-from ..versions import Moment, as_it_was
 
 
 async def as_they_were(

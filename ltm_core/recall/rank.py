@@ -13,7 +13,7 @@ from datetime import timedelta
 
 from ..model import Fact
 from ..policies import Item, Ranked, Ranking, Strategy
-from ..small_talk import is_small_talk
+from ..text.small_talk import is_small_talk
 
 # What was said. Chosen on two kinds of conversation at once, after a search that held out each conversation in turn.
 MESSAGES: Mapping[str, float] = {

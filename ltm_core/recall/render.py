@@ -6,9 +6,9 @@ import json
 import unicodedata
 from collections.abc import Iterator
 
-from ..fence import LATE, STABLE, fenced
 from ..model import Fact, Message, Remembered, Summary
 from ..policies import Rendered, Rendering
+from ..text.fence import LATE, STABLE, fenced
 
 MAX_CHARS = 500
 

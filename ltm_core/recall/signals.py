@@ -14,14 +14,14 @@ from datetime import datetime
 from functools import cached_property, partial
 from itertools import pairwise
 
-from ..dates import Days
 from ..index.columns import Column, Counted, Rows
 from ..index.columns import Columns as Operations
 from ..index.entries import name_words
 from ..index.matrix import mean_of
 from ..index.memories import Hits, Memories
-from ..word_forms import forms_of
-from ..words import terms, words
+from ..text.dates import Days
+from ..text.word_forms import forms_of
+from ..text.words import terms, words
 
 Place = tuple[int, int]  # the index that a memory is in, and its row there
 Columns = list[Column]  # one for each index; none at all where the signal says nothing of anything

@@ -34,7 +34,7 @@ class Record:
         subject: The person (or session) that the record is about: unit of lease and of erasure.
         version: Counts the writes, from 1. `Put.expect` compares it.
         fields: Content by name. Names that `KINDS` lists are typed and indexed, all others ride as JSON.
-        terms: Analysed words that a text index must find (see `ltm_core.words`).
+        terms: Analysed words that a text index must find (see `ltm_core.text.words`).
     """
 
     kind: str
@@ -309,7 +309,7 @@ class Store(ABC):
     async def search_vector(self, where: Where, space: str, vector: bytes, limit: int) -> list[Near]:
         """At most `limit` records that `where` admits and that have a vector in `space`, the nearest first.
 
-        `vector` is packed (`ltm_core.stores.vectors`). Of several vectors of a record the nearest counts; those of
+        `vector` is packed (`ltm_core.vectors`). Of several vectors of a record the nearest counts; those of
         another length are passed over.
         """
         wanted, nearest = unpack(vector), dict[str, float]()

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from hashlib import blake2b
 
-from ..words import terms
+from ..text.words import terms
 
 
 class HashEmbedder:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..checkpoints import Begun, Checkpoints
+from ..checkpoints.runs import AsyncRun, Journal, Run, new_run_id
 from ..home import Home
-from ..runs import AsyncRun, Journal, Run, new_run_id
 from ..scope import Identity
 from .people import Who, as_id
 from .signatures import Arguments, Parameters

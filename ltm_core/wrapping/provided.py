@@ -11,13 +11,13 @@ from typing import Any, cast
 from weakref import WeakKeyDictionary
 
 from ..errors import ConfigurationError, ScopeError
-from ..fence import LATE, fenced
 from ..home import Home
 from ..providers.base import MemoryProvider
 from ..providers.own import OwnProvider
 from ..recall.budget import estimate_tokens
 from ..recall.render import one_line
 from ..scope import Identity
+from ..text.fence import LATE, fenced
 from ..turn import Turn
 from .faults import Faults
 from .memories import Memories, Selector

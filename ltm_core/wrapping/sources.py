@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 from weakref import WeakSet
 
 from ..ambient import identity, scoped
-from ..contexts import Wanted
-from ..fence import SUMMARY, fenced
-from ..filters import condition
 from ..home import Home
+from ..journeys.contexts import Wanted
+from ..journeys.recalling import Pending, Question
+from ..knowledge.filters import condition
 from ..learn.turns import Writing
 from ..policies import Ranked, Ranking, Strategy
 from ..recall.context import total_tokens
 from ..recall.render import summary_text
-from ..recalling import Pending, Question
 from ..runtime import Runtime
 from ..scope import Identity, MemoryScope
+from ..text.fence import SUMMARY, fenced
 from ..ticket import Ticket
 from .faults import Faults, faults_of
 from .memories import Memories, Selector, ranked_dict

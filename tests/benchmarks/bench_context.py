@@ -24,11 +24,11 @@ from typing import Any, TypeVar
 import pytest
 
 from ltm_core import Memory
+from ltm_core.journeys.summarising import KEPT
 from ltm_core.recall.budget import estimate_tokens
 from ltm_core.recall.context import total_tokens
 from ltm_core.stores import open_store
 from ltm_core.stores.wrappers import Observed
-from ltm_core.summarising import KEPT
 
 R = TypeVar("R")
 

@@ -21,9 +21,9 @@ import pytest
 from sqlalchemy import create_engine
 
 from ltm_core import PersistentFacts
-from ltm_core.edits import made
-from ltm_core.links import link_writes
-from ltm_core.links import made as made_link
+from ltm_core.knowledge.edits import made
+from ltm_core.knowledge.links import link_writes
+from ltm_core.knowledge.links import made as made_link
 from ltm_core.model import Fact
 from ltm_core.records import fact_record
 from ltm_core.scope import Scope

@@ -25,7 +25,7 @@ from typing import Any
 import pytest
 
 from ltm_core import Memory
-from ltm_core.words import terms
+from ltm_core.text.words import terms
 
 SIZES = [int(size) for size in os.environ.get("LTM_BENCH_ITEMS", "1000,10000,100000").split(",")]
 WORDS = [
@@ -81,7 +81,7 @@ def raw_limit(size: int, others: int = 0) -> Callable[[str], object]:
     """Embedding the query, a product over as many vectors, and a query of a text index that has the owner inside."""
     import numpy
 
-    from ltm_core.embedding import local
+    from ltm_core.llm.embedding import local
 
     embed: Any = local()
     stacked = numpy.asarray([numpy.asarray(v, "f4") for v in embed(list(texts(size)))])

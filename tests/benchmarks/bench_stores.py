@@ -22,7 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from ltm_core import PersistentFacts, Scope
-from ltm_core.edits import made
+from ltm_core.knowledge.edits import made
 from ltm_core.records import fact_record
 from ltm_core.runtime import Runtime
 from ltm_core.stores import open_store

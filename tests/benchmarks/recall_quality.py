@@ -30,7 +30,7 @@ import pytest
 
 from ltm_core import Memory
 from ltm_core.recall.budget import estimate_tokens
-from ltm_core.words import STOP_WORDS, words
+from ltm_core.text.words import STOP_WORDS, words
 
 CUTS = (5, 10, 20, 50)
 ROOMS = (500, 1000, 2000)
@@ -185,7 +185,7 @@ def dense(talk: dict[str, Any], what: str) -> Search:
     """Vectors of the extra `local` alone."""
     import numpy
 
-    from ltm_core.embedding import local
+    from ltm_core.llm.embedding import local
 
     embed, rows = local(), texts(talk, what)
 
@@ -208,7 +208,7 @@ def mem0(talk: dict[str, Any], what: str) -> Search:
     from langchain_core.embeddings import Embeddings
     from mem0 import Memory as Mem0
 
-    from ltm_core.embedding import local
+    from ltm_core.llm.embedding import local
 
     embed: Any = local()
 

@@ -2,7 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ltm_core import AsyncMemory
-from ltm_core.belief import believed
+from ltm_core.knowledge.belief import believed
 from ltm_core.testing.fakes import Clock
 
 shares, counts = st.floats(0, 1), st.integers(0, 1000)

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ltm_core.fence import LATE, STABLE, fenced
 from ltm_core.model import Fact, Message
 from ltm_core.policies import Fitted, Item, Ranked, Rendering
 from ltm_core.recall.budget import MOST_STABLE, Prices, estimate_tokens, fit, fit_pending, stable_facts
 from ltm_core.recall.render import line, pending_line, render
+from ltm_core.text.fence import LATE, STABLE, fenced
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 PRICES = Prices(

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ltm_core.attributes import attributes
 from ltm_core.errors import ExtractionError
+from ltm_core.knowledge.attributes import attributes
 from ltm_core.learn.by_model import ModelExtractor
 from ltm_core.model import Candidate, Fact, Message
 from ltm_core.policies import Extracting

@@ -24,7 +24,7 @@ from ltm_core.recall.context import (
     total_tokens,
     turns_of,
 )
-from ltm_core.shortening import shortened
+from ltm_core.text.shortening import shortened
 from tests.conftest import told
 
 HEADING = ("summary", "Before.")

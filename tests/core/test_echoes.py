@@ -15,13 +15,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ltm_core import AsyncMemory, Candidate, echoes
-from ltm_core.attributes import attribute
-from ltm_core.echoes import MOST_PIECES, possible_echoes, unfenced, without_echoes
+from ltm_core import AsyncMemory, Candidate
+from ltm_core.knowledge.attributes import attribute
 from ltm_core.learn.align import align
 from ltm_core.model import Fact, Message
 from ltm_core.policies import Extracting, Rendering
 from ltm_core.recall.render import render
+from ltm_core.text import echoes
+from ltm_core.text.echoes import MOST_PIECES, possible_echoes, unfenced, without_echoes
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 OWN = "I moved to Oslo in May."

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from ltm_core import AsyncMemory, ConfigurationError
-from ltm_core.embedding import Embedder, embedder_of
 from ltm_core.errors import MissingExtra
+from ltm_core.llm.embedding import Embedder, embedder_of
 from ltm_core.scope import Scope
 from ltm_core.stores.base import Record, Where
-from ltm_core.words import words
+from ltm_core.text.words import words
 
 ANIMALS = {"dog", "pet", "rex", "animal"}
 CALLS: list[list[str]] = []

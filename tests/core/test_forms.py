@@ -6,7 +6,7 @@ from pydantic import BaseModel
 
 from ltm_core import PersistentFacts
 from ltm_core.errors import ExtractionError, InvalidInput
-from ltm_core.forms import form_of
+from ltm_core.learn.forms import form_of
 from ltm_core.testing.fakes import ScriptedModel
 
 TEMPLATE = """

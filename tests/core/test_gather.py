@@ -10,11 +10,11 @@ import pytest
 from ltm_core.assemble import policies_of
 from ltm_core.errors import ScopeError
 from ltm_core.index.held import Indexes
+from ltm_core.journeys.recalling import Question, Recalling
 from ltm_core.learn.align import align
 from ltm_core.learn.turns import Turns
 from ltm_core.model import Fact, Message, split_key
 from ltm_core.policies import Item
-from ltm_core.recalling import Question, Recalling
 from ltm_core.records import fact_id, fact_record, message_record
 from ltm_core.scope import Identity, Scope
 from ltm_core.stores.base import Compare, Put, Store, Where
@@ -141,7 +141,7 @@ async def test_a_fact_is_shadowed_even_by_one_that_was_not_found(most_rows: int)
 async def test_scopes_too_large_to_be_held_give_the_matching_the_new_and_the_important(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("ltm_core.recalling.LARGE", 2)
+    monkeypatch.setattr("ltm_core.journeys.recalling.LARGE", 2)
     store = DictStore()
     await keep(
         store,

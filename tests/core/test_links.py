@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 
 from ltm_core import AsyncMemory, Fact, InvalidInput, NotFound, PersistentFacts
-from ltm_core.links import moved
+from ltm_core.knowledge.links import moved
 from ltm_core.stores.base import Direction, Where
 from ltm_core.stores.memory import DictStore
 from ltm_core.stores.sqlite import SqliteStore

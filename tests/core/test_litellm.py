@@ -15,8 +15,8 @@ import pytest
 from ltm_core.errors import ConfigurationError, ExtractionError, MissingExtra
 from ltm_core.home import call
 from ltm_core.learn.by_model import ModelExtractor
-from ltm_core.litellm_model import _litellm, completion, embedding
-from ltm_core.metering import Meter, model_call
+from ltm_core.llm.litellm_model import _litellm, completion, embedding
+from ltm_core.llm.metering import Meter, model_call
 from ltm_core.model import Message
 from ltm_core.policies import Extracting
 from ltm_core.scope import Identity
@@ -54,7 +54,7 @@ def test_compromised_releases_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_p
 @needs_litellm
 def test_making_a_model_does_not_import_litellm() -> None:
     code = (
-        "import sys; from ltm_core.litellm_model import completion, embedding;"
+        "import sys; from ltm_core.llm.litellm_model import completion, embedding;"
         "completion('openai/a'); embedding('openai/b'); sys.exit('litellm' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -14,21 +14,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ltm_core import AsyncMemory, ConfigurationError, Fact, FactUpdate, MemoryScope, ScopeError, Usage
-from ltm_core.edits import deleted, upkept
 from ltm_core.index.entries import entry_of
+from ltm_core.knowledge.edits import deleted, upkept
+from ltm_core.knowledge.lifecycle import changed, put_aside
 from ltm_core.learn.lease import claim
-from ltm_core.lifecycle import changed, put_aside
 from ltm_core.maintain.archive import Archive
 from ltm_core.maintain.decay import Decay
 from ltm_core.maintain.importance import dynamic_importance
 from ltm_core.maintain.merge import Merge
 from ltm_core.maintain.prune import Prune
+from ltm_core.maintain.strategies import strategies_of
 from ltm_core.maintain.summarise import Summarise
 from ltm_core.policies import Maintaining, MaintenanceStrategy
 from ltm_core.scope import Scope
 from ltm_core.stores.base import Put, Record, Where
 from ltm_core.stores.memory import DictStore
-from ltm_core.strategies import strategies_of
 from ltm_core.testing.fakes import Clock, ScriptedModel
 from tests.conftest import told
 

@@ -2,8 +2,8 @@ from typing import Any
 
 import pytest
 
-from ltm_core.attributes import attribute, attributes
-from ltm_core.naming import Meant, attribute_meant, denies, item_meant, person_meant, snake_case, value_meant
+from ltm_core.knowledge.attributes import attribute, attributes
+from ltm_core.knowledge.naming import Meant, attribute_meant, denies, item_meant, person_meant, snake_case, value_meant
 
 
 @pytest.mark.parametrize(

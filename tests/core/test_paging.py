@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ltm_core import AsyncMemory, Fact, InvalidInput, PersistentFacts
-from ltm_core.filters import condition
+from ltm_core.knowledge.filters import condition
 from ltm_core.records import fact_record
 from ltm_core.testing.fakes import Clock
 from ltm_core.testing.store_contract import _somebody as somebody

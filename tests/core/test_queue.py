@@ -22,7 +22,7 @@ from ltm_core.home import Home
 from ltm_core.learn import lease as leases
 from ltm_core.learn.spend import Ceilings, Ledger
 from ltm_core.learn.worker import HELD, LONGEST, MAX_ATTEMPTS, MAX_CLAIMS, MAX_TURNS, Batch, Worker, due_together
-from ltm_core.metering import _DEADLINE, given_up_after, model_call, report_spent, report_tokens
+from ltm_core.llm.metering import _DEADLINE, given_up_after, model_call, report_spent, report_tokens
 from ltm_core.model import FactUpdate
 from ltm_core.policies import Extracting
 from ltm_core.scope import Scope

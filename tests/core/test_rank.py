@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ltm_core.dates import days_in
 from ltm_core.index.columns import Arrays, Columns, Lists
 from ltm_core.index.entries import entry_of
 from ltm_core.index.memories import Memories
@@ -19,7 +18,8 @@ from ltm_core.recall.rank import ALSO, STRATEGIES, WEIGHTS, rank, weights
 from ltm_core.recall.signals import HALF_LIVES, Asked, Scores
 from ltm_core.records import fact_record, message_record
 from ltm_core.scope import Scope
-from ltm_core.words import terms
+from ltm_core.text.dates import days_in
+from ltm_core.text.words import terms
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 ANNA = Scope.user("anna")

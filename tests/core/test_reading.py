@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ltm_core.errors import ExtractionError
-from ltm_core.reading import MAX_CHARS, UnusableReply, read_json
+from ltm_core.llm.reading import MAX_CHARS, UnusableReply, read_json
 
 FACTS = {"facts": [{"attribute": "location", "value": "Oslo"}]}
 PLAIN = json.dumps(FACTS)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from ltm_core.attributes import attribute
+from ltm_core.knowledge.attributes import attribute
 from ltm_core.learn.reconcile import reconcile
 from ltm_core.model import Candidate, Fact, FactUpdate
 from ltm_core.policies import ALL_OPERATIONS, Reconciling

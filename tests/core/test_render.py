@@ -8,12 +8,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ltm_core import fence
-from ltm_core.fence import FENCE, strip_injected
 from ltm_core.model import Fact, Message
 from ltm_core.policies import Rendering
 from ltm_core.recall import render as step
 from ltm_core.recall.render import MAX_CHARS, one_line, render
+from ltm_core.text import fence
+from ltm_core.text.fence import FENCE, strip_injected
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ltm_core import AsyncMemory
-from ltm_core.small_talk import is_small_talk
-from ltm_core.words import terms
+from ltm_core.text.small_talk import is_small_talk
+from ltm_core.text.words import terms
 
 GOLD = Path(__file__).parent / "gold" / "small_talk"
 LISTS = ("known", "held_out", "fresh", "last", "final", "typed")

@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 
 from ltm_core import AsyncMemory, ConflictError, Memory, NotFound, ScopeError
 from ltm_core.errors import ExtractionError, InvalidInput
+from ltm_core.journeys.summarising import KEPT, whole_turns
+from ltm_core.knowledge.values import merge_patch
 from ltm_core.learn.summarise import summarise_by_words
 from ltm_core.learn.summary_by_model import ModelSummariser
 from ltm_core.model import Message, Summary
 from ltm_core.policies import Summarised, Summarising
 from ltm_core.recall.budget import estimate_tokens
-from ltm_core.summarising import KEPT, whole_turns
 from ltm_core.testing.fakes import ScriptedModel
-from ltm_core.values import merge_patch
 from tests.conftest import told
 
 NOW = datetime(2025, 1, 1, tzinfo=UTC)

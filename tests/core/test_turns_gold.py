@@ -19,9 +19,9 @@ import pytest
 
 from ltm_core import AsyncMemory, Fact, FactUpdate
 from ltm_core.errors import ExtractionError
+from ltm_core.knowledge.values import same
 from ltm_core.model import slug, split_key
 from ltm_core.testing.fakes import Clock, ScriptedModel
-from ltm_core.values import same
 
 FOLDER = Path(__file__).parent / "gold" / "turns"
 DUPLICATES, LOST, WRONG, JUNK = 0.0, 0.0, 0.02, 0.05

@@ -28,10 +28,10 @@ from ltm_core import (
     Recalled,
     StoreUnavailable,
     Usage,
-    accesses,
 )
-from ltm_core.accesses import Given
-from ltm_core.counting import count
+from ltm_core.journeys import accesses
+from ltm_core.journeys.accesses import Given
+from ltm_core.journeys.counting import count
 from ltm_core.maintain.archive import Archive
 from ltm_core.maintain.importance import dynamic_importance
 from ltm_core.scope import Identity, Scope

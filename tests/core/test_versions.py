@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ltm_core import AsyncMemory, Fact, NotFound
-from ltm_core.edits import following
+from ltm_core.facts.shelf import Shelf
+from ltm_core.knowledge.edits import following
+from ltm_core.knowledge.versions import Moment, as_it_was
 from ltm_core.scope import Scope
-from ltm_core.shelf import Shelf
 from ltm_core.stores.memory import DictStore
 from ltm_core.testing.fakes import Clock
-from ltm_core.versions import Moment, as_it_was
 from tests.conftest import told
 
 KEYS = ("home", "theme")

@@ -10,12 +10,12 @@ import pytest
 
 from ltm_core import AsyncMemory
 from ltm_core.recall.signals import Asked
-from ltm_core.word_forms import forms_of
-from ltm_core.words import STOP_WORDS, stems, terms
+from ltm_core.text.word_forms import forms_of
+from ltm_core.text.words import STOP_WORDS, stems, terms
 
 LINES = [
     line.split()
-    for line in (files("ltm_core") / "word_forms.txt").read_text(encoding="utf-8").splitlines()
+    for line in (files("ltm_core") / "text/word_forms.txt").read_text(encoding="utf-8").splitlines()
     if line and not line.startswith("#")
 ]
 

@@ -659,7 +659,7 @@ def test_chat_by_a_model_that_cannot_be_reached_says_so(ltm: Ltm, monkeypatch: p
 
         return complete
 
-    monkeypatch.setattr("ltm_core.litellm_model.completion", completion)
+    monkeypatch.setattr("ltm_core.llm.litellm_model.completion", completion)
     outcome = ltm("chat", "--model", "openai/none", stdin="Hello\n")
     assert (outcome.code, outcome.out) == (1, "")
     assert outcome.err == "ltm: openai/none did not answer: nobody answers. Check its name, key and connection.\n"
@@ -675,7 +675,7 @@ def test_chat_by_a_model_gives_it_the_memory_and_the_conversation(ltm: Ltm, monk
 
         return complete
 
-    monkeypatch.setattr("ltm_core.litellm_model.completion", completion)
+    monkeypatch.setattr("ltm_core.llm.litellm_model.completion", completion)
     ltm("facts", "add", "location", "Lisbon")
     ltm("chat", "--model", "openai/any", stdin="Hello\nWhere do I live?\n")
     answering = [messages for messages in asked if messages[-1]["content"] == "Where do I live?"]

@@ -1,0 +1,1 @@
+"""The journeys, step by step: these modules alone know the order of the steps."""
