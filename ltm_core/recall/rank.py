@@ -1,7 +1,7 @@
 """Rank: what matters for a query, as a sum of a few readable signals (`recall.signals` says what each is).
 
 Signals that count words or compare meanings are z-scores over all that the query may see; the others are 0 to 1. How
-the weights were found, what each brings and what was tried without use: docs/explanation/recall.md.
+the weights were found, what each brings and what was tried without use: docs/reference/recall.md.
 """
 
 from __future__ import annotations
