@@ -16,6 +16,7 @@ MOST_BYTES = 64 * 2**20
 # Rough sizes in bytes, measured on short facts.
 _RECORD_BYTES = 5_000
 _SEEN_BYTES = 4_500
+_NONE_BYTES = 500
 
 Name = tuple[str, str]  # kind and id
 Wall = tuple[tuple[Scope, ...], Scope | None]
@@ -37,8 +38,10 @@ class Kept:
     @property
     def weight(self) -> int:
         """About how much memory it takes."""
-        text = self.record.fields.get("text") if self.record is not None else None
-        return _RECORD_BYTES + 2 * len(text or "") + (_SEEN_BYTES if self.seen is not None else 0)
+        if self.record is None:
+            return _NONE_BYTES
+        text = self.record.fields.get("text") or ""
+        return _RECORD_BYTES + 2 * len(text) + (_SEEN_BYTES if self.seen is not None else 0)
 
 
 @dataclass(frozen=True, slots=True)
