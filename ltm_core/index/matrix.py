@@ -22,17 +22,24 @@ class Matrix:
 
     def __init__(self) -> None:
         self.rows: dict[int, int] = {}  # of a memory -> of the matrix
-        self.total = array("d")  # the sum of all vectors; empty where there was none
         self._rows = array("i")
         self._numbers = array("f")
         self._width = 0
         self._shares: tuple[bytes, Any] = (b"", None)  # a mean, and 1 by the length of each vector without it
+        self._total: array[float] | None = None
         self._places: tuple[int, Any, Any] | None = None  # of how many memories, where each stands, and whether it does
 
     @property
     def weight(self) -> int:
         """How much memory it takes."""
         return len(self._numbers) * 4
+
+    @property
+    def total(self) -> array[float]:
+        """The sum of all vectors, followed from when it was first asked for; empty where there was none."""
+        if self._total is None:
+            self._total = self._summed()
+        return self._total
 
     def put(self, row: int, packed: bytes) -> None:
         """Keep the vector of a memory, as it is stored."""
@@ -81,7 +88,19 @@ class Matrix:
 
     def _add(self, place: int, sign: int) -> None:
         self._shares, self._places = (b"", None), None
-        self.total = _sum(self.total or array("d", bytes(8 * self._width)), self._vector(place), sign)
+        if self._total is not None:
+            self._total = _sum(self._total or array("d", bytes(8 * self._width)), self._vector(place), sign)
+
+    def _summed(self) -> array[float]:
+        numpy = _numpy()
+        if numpy is None or not self._width:
+            return array("d", map(math.fsum, zip(*map(self._vector, self.rows.values()), strict=True)))
+        living = numpy.array(self._rows, dtype="i4") >= 0
+        return array("d", self._stacked[living].sum(axis=0, dtype="f8").tobytes())
+
+    @property
+    def _stacked(self) -> Any:
+        return _numpy().frombuffer(self._numbers, dtype="f4").reshape(-1, self._width)
 
     def _vector(self, place: int) -> array[float]:
         return self._numbers[place * self._width : (place + 1) * self._width]
@@ -134,8 +153,7 @@ def _by_numpy(matrix: Matrix, vector: Sequence[float], size: int, mean: Sequence
     numpy = _numpy()
     if not len(vector) or not matrix.rows:
         return numpy.zeros(size), numpy.zeros(size)
-    stacked: Any = numpy.frombuffer(matrix._numbers, dtype="f4").reshape(-1, matrix._width)
-    products = _products(matrix, stacked, numpy.asarray(vector, dtype="f4"), mean)
+    products = _products(matrix, matrix._stacked, numpy.asarray(vector, dtype="f4"), mean)
     places, has = matrix.places(size)
     near = numpy.append(products, 0.0)[places]  # -1 is the 0 at the end
     return near, has
