@@ -256,8 +256,13 @@ class Policies:
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """What fits a budget, and what does not."""
+    """What fits a budget, and what does not.
+
+    Attributes:
+        repeats: How many of a kind, at most, were left out because they say the same as something better.
+    """
 
     stable: Sequence[Fact]
     ranked: Sequence[Ranked]
     left_out: Sequence[LeftOut]
+    repeats: int = 0

@@ -21,7 +21,7 @@ from ..knowledge.versions import Moment
 from ..learn.turns import WAITING, Turns
 from ..learn.worker import waiting_ids
 from ..model import Fact, Message, Recalled, Remembered, Summary
-from ..policies import CountTokens, Item, Policies, Ranked, Ranking, Rendering, Strategy
+from ..policies import CountTokens, Fitted, Item, Policies, Ranked, Ranking, Rendering, Strategy
 from ..recall.budget import Prices, fit, fit_pending, stable_facts
 from ..recall.gather import (
     Found,
@@ -57,7 +57,8 @@ Pending = bool | Literal["elsewhere"]
 CANDIDATES = 64  # for a strategy of one's own
 LARGE = 500  # candidates of each kind from a scope that is too large to be held
 STAMPED = ("fact", "message", "session", "summary", "job")  # kinds that bear on what is recalled
-SPARE = 5  # read beyond the limit, for what turns out to say the same, and to tell what fell out
+SPARE = 3  # read beyond the limit, for what turns out to say the same, and to tell what fell out
+MORE = 4  # times as many are read to spare where that was not enough
 RERANKED = 20
 MOST_PENDING = 10
 
@@ -116,22 +117,8 @@ class Recalling:
         await self._check_session(asked.who)
         # before the facts: what is learned in between is seen twice, not never
         waiting = await self._pending(asked, look)
-        given, stable = await self._gather(asked, look)
-        ranked = await self._linked(asked, look, await self._reranked(asked, self._ranked(asked, given)))
-        if asked.neighbours:
-            ranked = await self._with_neighbours(asked, ranked)
         pending = fit_pending(waiting, max_tokens=asked.max_tokens, prices=self._prices)
-        fitted = fit(
-            ranked,
-            stable=stable,
-            pending=pending,
-            limit=asked.limit,
-            max_tokens=asked.max_tokens,
-            min_relevance=asked.min_relevance if asked.query.strip() else 0.0,
-            needs_use=asked.strategy == "relevant" and is_small_talk(asked.query),
-            by_size=asked.strategy == "relevant",
-            prices=self._prices,
-        )
+        fitted = await self._fitted(asked, look, pending)
         found = [_scored(each) for each in in_groups(fitted.ranked, asked.neighbours)]
         facts = [one for one in found if isinstance(one, Fact)]
         messages = [one for one in found if isinstance(one, Message)]
@@ -153,6 +140,36 @@ class Recalling:
         if self._accesses is not None:
             self._accesses.note(facts, asked.who, "recall", asked.query, recalled.recall_id)
         return recalled
+
+    async def _fitted(self, asked: Question, look: _Look, pending: Sequence[Message]) -> Fitted:
+        """What is handed over. Where more than was read to spare says the same as something better, more is read."""
+        spare, known = SPARE if self._policies.rerank is None else RERANKED, -1
+        while True:
+            given, stable = await self._gather(asked, look, spare)
+            fitted = self._fit(asked, await self._in_order(asked, look, given), stable, pending)
+            if fitted.repeats <= spare or len(given.items) == known:
+                return fitted
+            spare, known = MORE * spare, len(given.items)
+
+    async def _in_order(self, asked: Question, look: _Look, given: Ranking) -> Sequence[Ranked]:
+        ranked = await self._linked(asked, look, await self._reranked(asked, self._ranked(asked, given)))
+        return await self._with_neighbours(asked, ranked) if asked.neighbours else ranked
+
+    def _fit(
+        self, asked: Question, ranked: Sequence[Ranked], stable: Sequence[Fact], pending: Sequence[Message]
+    ) -> Fitted:
+        is_by_relevance = asked.strategy == "relevant"
+        return fit(
+            ranked,
+            stable=stable,
+            pending=pending,
+            limit=asked.limit,
+            max_tokens=asked.max_tokens,
+            min_relevance=asked.min_relevance if asked.query.strip() else 0.0,
+            needs_use=is_by_relevance and is_small_talk(asked.query),
+            by_size=is_by_relevance,
+            prices=self._prices,
+        )
 
     async def search(self, scope: Scope, query: str, *, namespace: str, limit: int) -> list[Fact]:
         """Facts of one scope that share a word with `query`, best first."""
@@ -176,7 +193,7 @@ class Recalling:
         now = moment.at if moment else self._policies.clock()
         return _Look(now, stamps, Reading(self._store, self._contents, stamps))
 
-    async def _gather(self, asked: Question, look: _Look) -> tuple[Ranking, list[Fact]]:
+    async def _gather(self, asked: Question, look: _Look, spare: int) -> tuple[Ranking, list[Fact]]:
         """The candidates of all kinds, and the facts of the stable block."""
         strategy = asked.strategy if isinstance(asked.strategy, str) else ""
         items: list[Item] = []
@@ -193,7 +210,7 @@ class Recalling:
         scopes = asked.who.scopes
         for kind in kinds:
             filters = asked.filters if kind.where.kind == "fact" else None
-            found = await self._read(kind, filters, strategy, asked.limit)
+            found = await self._read(kind, filters, strategy, asked.limit, spare)
             if kind.where.kind == "summary":
                 found = [each for each in found if await self._is_shown(each.record, look.now)]
             items += items_of(kind.reads, found, scopes, look.now, session)
@@ -258,14 +275,16 @@ class Recalling:
             return None
         return pack(vector)
 
-    async def _read(self, kind: _Kind, filters: Condition | None, strategy: str, limit: int | None) -> list[Found]:
+    async def _read(
+        self, kind: _Kind, filters: Condition | None, strategy: str, limit: int | None, spare: int = SPARE
+    ) -> list[Found]:
         parts, total = kind.asked.parts, kind.asked.total
         if limit == 0 or total == 0:
             return []
         counts = weights("fact" if kind.asked.are_facts else "message", vectors=kind.asked.vector is not None)
         scores = Scores(kind.asked, counts, ALSO)
         proposal = scores.proposal(strategy, max(CANDIDATES, limit or total))
-        count = total if limit is None or strategy not in STRATEGIES else limit + SPARE
+        count = total if limit is None or strategy not in STRATEGIES else limit + spare
         return await read_best(kind.reads, kind.where, filters, parts, proposal, count)
 
     async def _check_session(self, who: Identity) -> None:

@@ -88,7 +88,8 @@ def fit(
     )
     considered = sorted(ranked, key=lambda each: -_worth(each, prices)) if by_size and max_tokens else ranked
     taken = {id(each) for each in considered if choice.takes(each)}
-    return Fitted(stable=kept, ranked=[each for each in ranked if id(each) in taken], left_out=choice.left_out)
+    shown = [each for each in ranked if id(each) in taken]
+    return Fitted(kept, shown, choice.left_out, max(choice.repeats.values(), default=0))
 
 
 def _worth(each: Ranked, prices: Prices) -> float:
@@ -166,6 +167,7 @@ class _Choice:
     latest: _Said | None = None
     counts: Counter[type] = field(default_factory=Counter)
     left_out: list[LeftOut] = field(default_factory=list)
+    repeats: Counter[type] = field(default_factory=Counter)
 
     def takes(self, each: Ranked) -> bool:
         """Whether `each` is chosen; if not, notes why."""
@@ -190,7 +192,10 @@ class _Choice:
         if price > self.room:
             yield f"needs {price} tokens, {max(math.floor(self.room), 0)} are left"
         self.latest = _Said(content, each.item.wording or Wording.of(content.text))
-        yield from (f"same as {other.content.text!r}" for other in self.said if self.latest.same_as(other))
+        twin = next((other for other in self.said if self.latest.same_as(other)), None)
+        if twin is not None:
+            self.repeats[type(content)] += 1
+            yield f"same as {twin.content.text!r}"
 
     def _add(self, content: Remembered) -> None:
         self.counts[type(content)] += 1

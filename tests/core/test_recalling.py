@@ -81,3 +81,15 @@ async def test_a_reranker_has_the_last_word_on_the_best(url: str) -> None:
         assert found[0].parts.keys() == {"rerank"}
         assert (await memory.recall("", user_id="u")).facts
     assert asked == ["chess"]
+
+
+async def test_however_many_say_the_same_the_others_are_recalled_too(memory: AsyncMemory) -> None:
+    for number in range(40):
+        await memory.facts.add(f"note#{number}", "x", text="User likes hiking in the hills", scope_id="ann")
+    for number, name in enumerate(["Oslo", "Lisbon", "Rome", "Vienna", "Prague", "Bergen", "Turin", "Graz", "Bern"]):
+        await memory.facts.add(
+            f"trip#{number}", name, text=f"User went hiking near {name} with a friend", scope_id="ann"
+        )
+    found = (await memory.recall("hiking in the hills", user_id="ann")).facts
+    assert len(found) == 10
+    assert len({fact.text for fact in found}) == 10
