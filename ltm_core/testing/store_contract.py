@@ -642,6 +642,7 @@ class StoreContract:
             lambda: put(store, a),
             lambda: put(store, replace(a, version=2)),
             lambda: put(store, fact(BOB, "b", ANN)),
+            lambda: put(store, fact(ANN, "c", BOB)),
             lambda: store.apply([Delete("fact", a.id, ANN)]),
             lambda: put(store, a),
             lambda: store.purge(of(ANN)),
