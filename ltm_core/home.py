@@ -18,6 +18,20 @@ from .errors import UsageError
 
 R = TypeVar("R")
 
+SLICE = 0.5  # seconds of waiting after which due signal handlers get their turn
+
+
+def _awaited(future: Future[R]) -> R:
+    """The result, waited for in slices.
+
+    A signal that another thread receives, or this one right before it waits, ends no wait; what its handler has to do
+    would wait for ever.
+    """
+    while not future.done():
+        with suppress(FutureTimeoutError):
+            return future.result(SLICE)
+    return future.result()
+
 
 class Home:
     """A loop on a daemon thread, started by the first call and started anew in a forked child.
@@ -50,7 +64,7 @@ class Home:
             raise UsageError("A blocking call on the memory's own thread would never end. Use AsyncMemory and await.")
         future = self.submit(work)
         try:
-            return future.result(timeout)
+            return _awaited(future) if timeout is None else future.result(timeout)
         except (FutureTimeoutError, KeyboardInterrupt):
             future.cancel()
             raise

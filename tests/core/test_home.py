@@ -200,3 +200,25 @@ async def _tell(memory: AsyncMemory, text: str) -> None:
 
 async def _ask(memory: AsyncMemory) -> list[str]:
     return [fact.value for fact in (await memory.recall("location", user_id="u")).facts]
+
+
+def test_a_signal_that_another_thread_receives_is_heard_while_this_one_waits() -> None:
+    script = """
+        import asyncio, signal, threading
+        from ltm_core.home import Home
+
+        home, heard = Home("test"), asyncio.Event()
+
+        async def work():
+            loop = asyncio.get_running_loop()
+            signals.append(lambda: loop.call_soon_threadsafe(heard.set))
+            signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
+            await asyncio.wait_for(heard.wait(), 30)
+            return "heard"
+
+        signals = []
+        signal.signal(signal.SIGUSR1, lambda *_: signals[0]())
+        print(home.wait(work()))
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "heard\n", done.stderr
