@@ -49,7 +49,12 @@ class Home:
 
     def submit(self, work: Coroutine[Any, Any, R]) -> Future[R]:
         """Start `work` on the home loop and return at once."""
-        return asyncio.run_coroutine_threadsafe(work, self._running())
+        try:
+            loop = self._running()
+        except BaseException:  # Ctrl-C, while the thread starts
+            work.close()
+            raise
+        return asyncio.run_coroutine_threadsafe(work, loop)
 
     async def run(self, work: Coroutine[Any, Any, R]) -> R:
         """Await `work` on the home loop, from any loop. Cancelling the caller cancels the work."""
