@@ -31,10 +31,6 @@ class Columns(Protocol):
         """A copy of `held` as this kind of column."""
         ...
 
-    def zeros(self, size: int) -> Column:
-        """Nothing for anybody."""
-        ...
-
     def same(self, size: int, number: float) -> Column:
         """The same for everybody."""
         ...

@@ -24,6 +24,7 @@ from ..model import Fact, Message, Recalled, Remembered, Summary
 from ..policies import CountTokens, Fitted, Item, Policies, Ranked, Ranking, Rendering, Strategy
 from ..recall.budget import Prices, fit, fit_pending, stable_facts
 from ..recall.gather import (
+    MORE,
     Found,
     Viewer,
     candidates,
@@ -58,7 +59,6 @@ CANDIDATES = 64  # for a strategy of one's own
 LARGE = 500  # candidates of each kind from a scope that is too large to be held
 STAMPED = ("fact", "message", "session", "summary", "job")  # kinds that bear on what is recalled
 SPARE = 3  # read beyond the limit, for what turns out to say the same, and to tell what fell out
-MORE = 4  # times as many are read to spare where that was not enough
 RERANKED = 20
 MOST_PENDING = 10
 

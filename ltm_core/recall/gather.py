@@ -25,7 +25,7 @@ _LATEST: dict[str, Order] = {
 _IMPORTANT: Order = (("importance", "desc"),)
 MOST_STABLE = 100
 MOST_IDS = 500  # in one query
-MORE = 4  # times as many are read where not enough of the best may be shown
+MORE = 4  # times as many are read where too few of the best may be shown, or say anything of their own
 
 
 class Viewer(Protocol):
